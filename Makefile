@@ -1,0 +1,63 @@
+# The workshop in one word each. Every target makes its own virtual environment when it is missing.
+.DEFAULT_GOAL := help
+.PHONY: help run test e2e lint golden bench crds proto lock clean
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PYTEST := $(BIN)/python -m pytest
+
+help:  ## this text
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+run: $(VENV)/.run  ## the gateway on this machine, with the demo provider: no key needed (ARGS="my.yaml --port 8080" for your own)
+	@exec $(BIN)/llmroute run $(or $(ARGS),--demo)
+
+test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (under a minute)
+	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+
+e2e: $(VENV)/.dev  ## the long runs on a real Envoy: reloads and drains under load, 30 MB bodies, upload limits
+	$(PYTEST) e2e --timeout 300 $(ARGS)
+
+lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up to date
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m controller.crds --check crds
+
+golden: $(VENV)/.dev  ## rewrite the golden files and generated docs from the code; then read the diff
+	$(PYTEST) -q -p no:randomly --update-golden tests
+	@git --no-pager diff --stat
+
+bench: $(VENV)/.dev  ## CPU per request and per chunk beside bare Envoy and an echo processor; JSON and a table
+	$(BIN)/python -m bench $(ARGS)
+
+crds: $(VENV)/.dev  ## write crds/*.yaml from the API models
+	$(BIN)/python -m controller.crds crds
+
+proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its own: the generator pins an older protobuf)
+	test -d .venv-proto || ($(PYTHON) -m venv .venv-proto && .venv-proto/bin/pip -q install grpcio-tools==1.76.0 setuptools)
+	.venv-proto/bin/python -m grpc_tools.protoc -Iextproc/server/proto --python_out=extproc/server/proto --pyi_out=extproc/server/proto extproc.proto service.proto
+
+lock: $(VENV)/.dev  ## resolve the dependencies anew into locks/*.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone pyproject.toml -o locks/run.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c locks/run.txt pyproject.toml -o locks/dev.txt
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .venv-proto .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "LLMRoute needs Python 3.11 or newer; say which: make PYTHON=python3.12 ...")'
+	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install -y python3-venv" >&2; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.run: locks/run.txt pyproject.toml | $(BIN)/python
+	@test -e $(VENV)/.dev || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/run.txt
+	@test -e $(VENV)/.dev || $(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: locks/dev.txt pyproject.toml | $(BIN)/python
+	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@

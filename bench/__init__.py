@@ -1,0 +1,1 @@
+"""Benchmarks through a real Envoy; ``python -m bench --help``."""

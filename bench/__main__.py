@@ -1,0 +1,178 @@
+"""``python -m bench``: what a request and a chunk cost in CPU, beside bare Envoy and an echo processor, in one run.
+
+Absolute numbers depend on the machine and its neighbours; the ratios to the echo, taken in the same run, are what
+counts.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+from bench import rules
+from bench.gateway import gateway
+from bench.load import Shot, fire
+from bench.measure import cpu, rss_mb
+from bench.upstream import CHUNKS
+from bench.yardsticks import Plane, child, free_port, yardstick
+
+TEXT = "Tell me about the weather in the mountains. " * 20
+OPENAI_BODY = {"model": "bench-openai", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 64}
+CONVERSE_BODY = {"messages": [{"role": "user", "content": [{"text": TEXT}]}], "inferenceConfig": {"maxTokens": 64}}
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """One comparison: what the yardsticks are sent, what the gateway is sent, and its budget against the echo."""
+
+    name: str
+    yardstick: Shot
+    gateway: Shot
+    budget: float
+    chunks: int = 0
+
+
+def _chat(path: str, body: dict[str, Any]) -> Shot:
+    return Shot(path, json.dumps(body, separators=(",", ":")).encode())
+
+
+_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
+_CHAT = "/v1/chat/completions"
+SCENES = (
+    Scene("chat passthrough", _chat(_CHAT, OPENAI_BODY), _chat(_CHAT, OPENAI_BODY), 1.3),
+    Scene(
+        "chat Bedrock",
+        _chat("/model/m/converse", CONVERSE_BODY),
+        _chat(_CHAT, {**OPENAI_BODY, "model": "bench-bedrock"}),
+        1.6,
+    ),
+    Scene(
+        "stream passthrough",
+        _chat(_CHAT, {**OPENAI_BODY, **_STREAM}),
+        _chat(_CHAT, {**OPENAI_BODY, **_STREAM}),
+        1.3,
+        CHUNKS,
+    ),
+    Scene(
+        "stream Bedrock",
+        _chat("/model/m/converse-stream", CONVERSE_BODY),
+        _chat(_CHAT, {**OPENAI_BODY, **_STREAM, "model": "bench-bedrock"}),
+        1.6,
+        CHUNKS,
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One round of one scene on one plane; CPU in microseconds per request, or per chunk where there are chunks."""
+
+    envoy_us: float
+    processor_us: float
+    p50_ms: float
+    p99_ms: float
+
+
+async def _round(plane: Plane, shot: Shot, requests: int, clients: int, units: int) -> Sample:
+    envoy, processor = cpu(plane.envoy), cpu(plane.processor)
+    times = await fire(plane.port, shot, requests=requests, clients=clients)
+    scale = 1e6 / (requests * units)
+    return Sample(
+        (cpu(plane.envoy) - envoy).cpu_s * scale,
+        (cpu(plane.processor) - processor).cpu_s * scale,
+        times.at(0.5),
+        times.at(0.99),
+    )
+
+
+def _median(samples: list[Sample]) -> dict[str, float]:
+    return {
+        field: round(statistics.median(getattr(sample, field) for sample in samples), 1)
+        for field in ("envoy_us", "processor_us", "p50_ms", "p99_ms")
+    }
+
+
+async def _scene(scene: Scene, planes: list[Plane], arguments: argparse.Namespace) -> dict[str, Any]:
+    requests = arguments.streams if scene.chunks else arguments.requests
+    clients = arguments.stream_clients if scene.chunks else arguments.clients
+    samples: dict[str, list[Sample]] = {plane.name: [] for plane in planes}
+    ratios: list[float] = []
+    for counted in range(-1, arguments.rounds):
+        for plane in planes:
+            shot = scene.gateway if plane.name.startswith("llmroute") else scene.yardstick
+            sample = await _round(plane, shot, requests if counted >= 0 else requests // 5, clients, scene.chunks or 1)
+            if counted >= 0:
+                samples[plane.name].append(sample)
+        if counted >= 0:
+            ratios.append(samples["llmroute"][-1].processor_us / samples["echo"][-1].processor_us)
+    return {
+        "unit": "chunk" if scene.chunks else "request",
+        "planes": {name: _median(taken) for name, taken in samples.items()},
+        "ratio_to_echo": round(statistics.median(ratios), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios],
+        "budget": scene.budget,
+    }
+
+
+async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        upstream = free_port()
+        stack.enter_context(child(sys.executable, "-m", "bench.upstream", str(upstream), ready="listening"))
+        planes = [stack.enter_context(yardstick(name, upstream, folder)) for name in ("bare", "echo")]
+        planes.append(stack.enter_context(gateway("llmroute", upstream, folder)))
+        many = stack.enter_context(gateway("llmroute-10000", upstream, folder, fillers=9_998))
+        result: dict[str, Any] = {"scenes": {}, "rules": rules.measure()}
+        for scene in SCENES:
+            over = [*planes, many] if scene.name == "chat passthrough" else planes
+            result["scenes"][scene.name] = await _scene(scene, over, arguments)
+        result["rss_mb"] = {plane.name: round(rss_mb(max(plane.processor)), 1) for plane in (*planes[1:], many)}
+    return result
+
+
+def _table(result: dict[str, Any]) -> str:
+    lines = [
+        "| scene | plane | Envoy us | processor us | p50 ms | p99 ms | to echo (budget) |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for name, scene in result["scenes"].items():
+        for plane, row in scene["planes"].items():
+            ratio = f"{scene['ratio_to_echo']} ({scene['budget']})" if plane == "llmroute" else ""
+            cells = f"{row['envoy_us']} | {row['processor_us']} | {row['p50_ms']} | {row['p99_ms']}"
+            lines.append(f"| {name}, per {scene['unit']} | {plane} | {cells} | {ratio} |")
+    for kind, row in result["rules"].items():
+        lines.append(
+            f"\n{kind} rules: a decision takes {row['rules_10_us']:.2f} us with 10 rules, "
+            f"{row['rules_10000_us']:.2f} us with 10,000: {row['ratio']:.2f}x"
+        )
+    lines.append("\nresident memory of a worker, MB: " + ", ".join(f"{k} {v}" for k, v in result["rss_mb"].items()))
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Run all scenes and print a table; ``--json`` keeps the numbers."""
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--requests", type=int, default=1500, help="requests a round (default %(default)s)")
+    parser.add_argument("--clients", type=int, default=8, help="connections (default %(default)s)")
+    parser.add_argument("--streams", type=int, default=60, help="streams a round (default %(default)s)")
+    parser.add_argument("--stream-clients", type=int, default=6, help="streams at a time (default %(default)s)")
+    parser.add_argument("--rounds", type=int, default=5, help="counted rounds after one warm-up (default %(default)s)")
+    parser.add_argument(
+        "--json", type=Path, default=Path("bench/results/latest.json"), help="where to write the numbers"
+    )
+    arguments = parser.parse_args()
+    result = uvloop.run(_run(arguments))
+    arguments.json.parent.mkdir(parents=True, exist_ok=True)
+    arguments.json.write_text(json.dumps(result, indent=2) + "\n")
+    print(_table(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The LLMRoute control plane: resources in, extproc and Envoy configuration out."""

@@ -1,0 +1,185 @@
+"""LLMBackend: one upstream, where it is and which API it speaks."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
+from pydantic.alias_generators import to_camel
+
+from controller.api.shape import (
+    API_VERSION,
+    ENDPOINT_PATTERN,
+    GROUP_PATTERN,
+    LABEL_PATTERN,
+    VERSION_PATTERN,
+    Metadata,
+    Part,
+    cel,
+    one_of,
+)
+from extproc.config.names import PLATFORMS
+
+ENVOY_GATEWAY_GROUP = "gateway.envoyproxy.io"
+
+EXACTLY_ONE_TARGET = "exactly one of backendRef and endpoint must be set"
+SERVICE_NEEDS_PORT = "port is required when kind is Service"
+GROUP_FITS_KIND = f'group must be "" when kind is Service and "{ENVOY_GATEWAY_GROUP}" when kind is Backend'
+
+
+class OutputSchema(Part):
+    """The API that a backend speaks."""
+
+    schema_: Annotated[
+        StrictStr,
+        one_of(PLATFORMS),
+        Field(
+            alias="schema",
+            description="The backend's API. Requests are translated into it and responses back.",
+            json_schema_extra={"enum": list(PLATFORMS)},
+        ),
+    ]
+    version: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=64,
+            pattern=VERSION_PATTERN,
+            description="For OpenAI: the path in front of /chat/completions, v1 unless set. Other APIs ignore it.",
+        ),
+    ] = None
+
+
+class BackendRef(Part):
+    """An object in the cluster that holds the upstream's addresses."""
+
+    group: Annotated[
+        StrictStr | None,
+        Field(
+            max_length=253,
+            pattern=GROUP_PATTERN,
+            description=f"Nothing or empty for a Service, {ENVOY_GATEWAY_GROUP} for a Backend.",
+        ),
+    ] = None
+    kind: Annotated[
+        Literal["Service", "Backend"],
+        Field(description="Service of Kubernetes, spoken to without TLS, or Backend of Envoy Gateway."),
+    ] = "Service"
+    name: Annotated[StrictStr, Field(min_length=1, max_length=253, description="The object's name.")]
+    namespace: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=LABEL_PATTERN,
+            description="The object's namespace; nothing: the LLMBackend's own. Another needs a ReferenceGrant there.",
+        ),
+    ] = None
+    port: Annotated[
+        StrictInt | None,
+        Field(ge=1, le=65535, description="The port of a Service. A Backend has the port in its endpoints."),
+    ] = None
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("self.kind != 'Service' || has(self.port)", SERVICE_NEEDS_PORT),
+            (
+                f"(has(self.group) ? self.group : '') == (self.kind == 'Backend' ? '{ENVOY_GATEWAY_GROUP}' : '')",
+                GROUP_FITS_KIND,
+            ),
+        )
+    )
+
+
+class EndpointTls(Part):
+    """TLS towards an endpoint."""
+
+    enabled: Annotated[
+        StrictBool, Field(description="Whether to use TLS. An empty tls object turns it on whatever the port.")
+    ] = True
+
+
+class Endpoint(Part):
+    """An upstream by address."""
+
+    hostname: Annotated[
+        StrictStr,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=ENDPOINT_PATTERN,
+            description="The DNS name or IP address. It is sent as the Host header and, with TLS, as SNI, and the "
+            "certificate must be for it.",
+        ),
+    ]
+    port: Annotated[StrictInt, Field(ge=1, le=65535, description="The port.")] = 443
+    tls: Annotated[
+        EndpointTls | None,
+        Field(description="TLS towards the endpoint. Nothing: on for port 443 and off for all others."),
+    ] = None
+
+    @property
+    def uses_tls(self) -> bool:
+        """Whether TLS is spoken, by the object or else by the port."""
+        return self.port == 443 if self.tls is None else self.tls.enabled
+
+
+class Capabilities(Part):
+    """What this backend's models can do, where the gateway's own table is wrong or silent."""
+
+    structured_output: Annotated[
+        Literal["schema", "tool"] | None,
+        Field(
+            description="schema: it constrains its output to a JSON Schema itself; tool: a forced tool call stands in."
+        ),
+    ] = None
+    reasoning: Annotated[
+        Literal["none", "adaptive", "budget", "nova", "gpt_oss"] | None,
+        Field(
+            description="How the model is told to think: by an effort word, a token budget, its family's field, or not."
+        ),
+    ] = None
+    forced_tool_choice: Annotated[
+        StrictBool | None, Field(description="Whether a call of any, or of one named tool, may be demanded.")
+    ] = None
+    tools_while_thinking_forced: Annotated[
+        StrictBool | None, Field(description="Whether a demanded tool call may go together with reasoning.")
+    ] = None
+    disable_parallel_tools: Annotated[
+        StrictBool | None, Field(description="Whether the vendor's switch against parallel tool calls may be sent.")
+    ] = None
+    system_in_messages: Annotated[
+        StrictBool | None, Field(description="Whether a system message may stand between other messages.")
+    ] = None
+    prompt_cache: Annotated[StrictBool | None, Field(description="Whether cache points are understood.")] = None
+    thinking_blocks: Annotated[
+        StrictBool | None, Field(description="Whether signed reasoning blocks of earlier turns are taken back.")
+    ] = None
+
+
+class BackendSpec(Part):
+    """What an LLMBackend describes."""
+
+    output_schema: Annotated[OutputSchema, Field(description="The API that the backend speaks.")]
+    backend_ref: Annotated[
+        BackendRef | None, Field(description="A Service or an Envoy Gateway Backend that is the upstream.")
+    ] = None
+    endpoint: Annotated[Endpoint | None, Field(description="The upstream by address.")] = None
+    capabilities: Annotated[
+        Capabilities | None,
+        Field(
+            description="What the models behind this backend can do, where the gateway's own table is wrong or silent."
+        ),
+    ] = None
+
+    model_config = ConfigDict(json_schema_extra=cel(("has(self.backendRef) != has(self.endpoint)", EXACTLY_ONE_TARGET)))
+
+
+class LLMBackend(BaseModel):
+    """One upstream of LLMRoutes: where it is, which API it speaks and what its models can do."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+    api_version: Annotated[StrictStr, one_of((API_VERSION,))]
+    kind: Literal["LLMBackend"]
+    metadata: Metadata
+    spec: BackendSpec
+    #: Written by the operator, never read.
+    status: Any = None

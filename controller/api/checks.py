@@ -1,0 +1,83 @@
+"""What one object must hold beyond the shape of its fields: the CRDs' CEL rules, and what CEL cannot say."""
+
+from collections.abc import Iterator
+from ipaddress import ip_address
+
+from controller.api.backend import (
+    ENVOY_GATEWAY_GROUP,
+    EXACTLY_ONE_TARGET,
+    GROUP_FITS_KIND,
+    SERVICE_NEEDS_PORT,
+    BackendRef,
+    LLMBackend,
+)
+from controller.api.route import MAX_REGEX, REGEX_LENGTH, UNIQUE_RULE_NAMES, HeaderMatch, LLMRoute, RouteMatch
+from extproc.config.errors import quoted
+from extproc.config.patterns import maybe_pattern_fault
+
+Fault = tuple[str, str]
+
+
+def route_faults(route: LLMRoute) -> Iterator[Fault]:
+    """The path and message of each fault of a well-shaped route."""
+    yield from _twice("spec.hostnames", route.spec.hostnames)
+    seen: dict[str, int] = {}
+    for i, rule in enumerate(route.spec.rules):
+        if rule.name is not None and (first := seen.setdefault(rule.name, i)) != i:
+            yield f"spec.rules[{i}].name", f"{UNIQUE_RULE_NAMES}; {quoted(rule.name)} is rules[{first}] already"
+        for j, match in enumerate(rule.matches):
+            yield from _match_faults(f"spec.rules[{i}].matches[{j}]", match)
+
+
+def backend_faults(backend: LLMBackend) -> Iterator[Fault]:
+    """The path and message of each fault of a well-shaped backend."""
+    spec = backend.spec
+    if (spec.backend_ref is None) == (spec.endpoint is None):
+        both = "" if spec.endpoint is None else "; remove one of them"
+        yield "spec", f"{EXACTLY_ONE_TARGET}{both}"
+    if spec.backend_ref is not None:
+        yield from _reference_faults(spec.backend_ref)
+    if spec.endpoint is not None and ":" in spec.endpoint.hostname and not _is_address(spec.endpoint.hostname):
+        yield "spec.endpoint.hostname", "must be a DNS name or an IP address; the port has a field of its own"
+
+
+def _reference_faults(ref: BackendRef) -> Iterator[Fault]:
+    if ref.kind == "Service" and ref.port is None:
+        yield "spec.backendRef.port", SERVICE_NEEDS_PORT
+    if (ref.group or "") != (ENVOY_GATEWAY_GROUP if ref.kind == "Backend" else ""):
+        yield "spec.backendRef.group", GROUP_FITS_KIND
+
+
+def _match_faults(path: str, match: RouteMatch) -> Iterator[Fault]:
+    seen: dict[str, int] = {}
+    for k, header in enumerate(match.headers):
+        name = header.name.lower()
+        if (first := seen.setdefault(name, k)) != k:
+            yield (
+                f"{path}.headers[{k}].name",
+                f"{quoted(name)} is headers[{first}] already; one match has one condition a header",
+            )
+        yield from _header_faults(f"{path}.headers[{k}]", header)
+
+
+def _header_faults(path: str, header: HeaderMatch) -> Iterator[Fault]:
+    if header.type != "RegularExpression":
+        return
+    if len(header.value) > MAX_REGEX:
+        yield f"{path}.value", f"{REGEX_LENGTH}, not {len(header.value)}"
+    elif (fault := maybe_pattern_fault(header.value)) is not None:
+        yield f"{path}.value", f"not an RE2 expression: {fault}"
+
+
+def _twice(path: str, values: tuple[str, ...]) -> Iterator[Fault]:
+    for i, value in enumerate(values):
+        if value in values[:i]:
+            yield f"{path}[{i}]", f"{quoted(value)} is listed twice"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

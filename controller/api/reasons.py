@@ -1,0 +1,152 @@
+"""Why a condition is as it is: the closed list of reasons, each with its meaning and what to do about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    """The conditions of a status, in the order they are written."""
+
+    ACCEPTED = "Accepted"
+    RESOLVED_REFS = "ResolvedRefs"
+    PROGRAMMED = "Programmed"
+    WARNINGS = "Warnings"
+
+
+class Reason(StrEnum):
+    """A condition's ``reason``."""
+
+    ACCEPTED = "Accepted"
+    INVALID = "Invalid"
+    PARTIALLY_INVALID = "PartiallyInvalid"
+    RESOLVED_REFS = "ResolvedRefs"
+    NOT_CHECKED = "NotChecked"
+    BACKEND_NOT_FOUND = "BackendNotFound"
+    BACKEND_UNUSABLE = "BackendUnusable"
+    NO_BACKENDS = "NoBackends"
+    TARGET_NOT_FOUND = "TargetNotFound"
+    TARGET_UNUSABLE = "TargetUnusable"
+    REF_NOT_PERMITTED = "RefNotPermitted"
+    PROGRAMMED = "Programmed"
+    PARTIALLY_PROGRAMMED = "PartiallyProgrammed"
+    NOT_PROGRAMMED = "NotProgrammed"
+    SHADOWED_RULE = "ShadowedRule"
+    UNREACHABLE_MATCH = "UnreachableMatch"
+    ZERO_WEIGHTS = "ZeroWeights"
+    DUPLICATE_BACKEND = "DuplicateBackend"
+    UNUSED_BACKEND = "UnusedBackend"
+    SEVERAL_WARNINGS = "SeveralWarnings"
+    DUPLICATE_OBJECT = "DuplicateObject"
+    IGNORED_OBJECT = "IgnoredObject"
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a reason says. ``condition`` None: it is only ever a finding about a file, no object's status carries it."""
+
+    condition: ConditionType | None
+    status: str
+    meaning: str
+    remedy: str
+
+
+_A, _R, _P, _W = ConditionType
+_NOTHING = "nothing"
+
+MEANINGS: Mapping[Reason, Meaning] = {
+    Reason.ACCEPTED: Meaning(_A, "True", "the object is valid", _NOTHING),
+    Reason.INVALID: Meaning(
+        _A, "False", "the object is not valid and nothing of it is used", "mend the fields that the message names"
+    ),
+    Reason.PARTIALLY_INVALID: Meaning(
+        _A,
+        "False",
+        "some rules are not valid; the others are used. A rule whose matches can be read answers 503, so that its "
+        "traffic does not fall through to a broader rule",
+        "mend the fields that the message names",
+    ),
+    Reason.RESOLVED_REFS: Meaning(_R, "True", "all that the object names exists and may be used", _NOTHING),
+    Reason.NOT_CHECKED: Meaning(
+        _R, "Unknown", "the object is not valid, so its references were not followed", "make it valid first"
+    ),
+    Reason.BACKEND_NOT_FOUND: Meaning(
+        _R,
+        "False",
+        "a rule names an LLMBackend that does not exist in the route's namespace. It is left out of the rule; a rule "
+        "with none left answers 503",
+        "create the backend, or correct the name",
+    ),
+    Reason.BACKEND_UNUSABLE: Meaning(
+        _R,
+        "False",
+        "a rule names an LLMBackend that exists but is not accepted or not resolved. It is left out of the rule as if "
+        "it were not there",
+        "see that backend's own status",
+    ),
+    Reason.NO_BACKENDS: Meaning(
+        _W, "True", "a rule has no backendRefs and answers 503", "add a backend, or remove the rule"
+    ),
+    Reason.TARGET_NOT_FOUND: Meaning(
+        _R, "False", "the Backend that backendRef names does not exist", "create it, or correct the reference"
+    ),
+    Reason.TARGET_UNUSABLE: Meaning(
+        _R, "False", "the Backend that backendRef names has no endpoint that can be used", "mend that Backend"
+    ),
+    Reason.REF_NOT_PERMITTED: Meaning(
+        _R,
+        "False",
+        "backendRef leads into another namespace and no ReferenceGrant there allows it",
+        "create a ReferenceGrant in the target's namespace",
+    ),
+    Reason.PROGRAMMED: Meaning(
+        _P,
+        "True",
+        "the object's compiled part is in the configuration; the message has the hash of that part alone",
+        _NOTHING,
+    ),
+    Reason.PARTIALLY_PROGRAMMED: Meaning(
+        _P, "False", "the valid rules are in the configuration, the others are not", "see Accepted"
+    ),
+    Reason.NOT_PROGRAMMED: Meaning(
+        _P, "False", "nothing of the object is in the configuration", "see the other conditions"
+    ),
+    Reason.SHADOWED_RULE: Meaning(
+        _W,
+        "True",
+        "a rule never gets a request, because earlier rules take all that it matches",
+        "remove it, or reorder",
+    ),
+    Reason.UNREACHABLE_MATCH: Meaning(
+        _W,
+        "True",
+        "one match of a rule can never be met, or an earlier rule takes all of it",
+        "remove or correct the match",
+    ),
+    Reason.ZERO_WEIGHTS: Meaning(
+        _W, "True", "all usable backends of a rule have weight 0, so it answers 503", "give one of them a weight"
+    ),
+    Reason.DUPLICATE_BACKEND: Meaning(
+        _W, "True", "a rule lists the same backend with the same model twice", "keep one and add up the weights"
+    ),
+    Reason.UNUSED_BACKEND: Meaning(_W, "True", "no rule of any route uses the backend", "use it, or remove it"),
+    Reason.SEVERAL_WARNINGS: Meaning(_W, "True", "there are warnings of several kinds", "read the message"),
+    Reason.DUPLICATE_OBJECT: Meaning(
+        None, "", "two objects of one kind have the same name; the first one counts", "rename or remove one"
+    ),
+    Reason.IGNORED_OBJECT: Meaning(
+        None, "", "the object is of a kind that is not read here", "remove it, or check its kind"
+    ),
+}
+
+
+def table() -> str:
+    """The reasons as a Markdown table, for the docs."""
+    lines = ["| condition | status | reason | meaning | what to do |", "|---|---|---|---|---|"]
+    for condition in ConditionType:
+        lines += [
+            f"| {condition} | {m.status} | `{reason}` | {m.meaning} | {m.remedy} |"
+            for reason, m in MEANINGS.items()
+            if m.condition is condition
+        ]
+    return "\n".join(lines) + "\n"

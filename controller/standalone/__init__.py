@@ -1,0 +1,1 @@
+"""The gateway on one machine: manifests from files, the ``translate`` of the cluster, real Envoy and extproc."""

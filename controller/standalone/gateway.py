@@ -1,0 +1,269 @@
+"""One gateway: a workspace, an extproc, an Envoy; started, fed with translations, stopped."""
+
+import asyncio
+import contextlib
+import json
+import sys
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from controller.standalone.envoy import EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
+from controller.standalone.probes import NotReady, ask, free_port, is_free, wait_until
+from controller.standalone.processes import Child, Program, Report, first_failure
+from controller.standalone.rollout import merged
+from controller.standalone.workspace import Workspace, temporary_workspace
+from controller.translate import EnvoyConfig, ProxySettings, Translation, bootstrap, listener
+from extproc.config.loader import content_hash, dump
+
+_START_LIMIT_S = 20.0
+_RELOAD_LIMIT_S = 5.0
+_EXIT_GRACE_S = 5.0
+
+
+class PortTaken(Exception):
+    """Something else listens where the gateway is to listen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How the gateway runs.
+
+    Attributes:
+        port: where clients connect; 0: any free one. So are ``admin_port`` (extproc's) and ``envoy_admin_port``.
+        address: the interface that clients reach; the admin ports are on loopback in any case.
+        workers: extproc's processes. ``concurrency``: Envoy's threads, None for one for each core.
+        access_log: Envoy's access log, a file or None for standard output.
+        linger_s: how long Envoy keeps what a new configuration no longer names, for requests that began before it.
+        drain_s: how long requests may go on when the gateway is stopped.
+        stdout, stderr: file descriptors for the two processes; None: ours.
+    """
+
+    port: int = 1975
+    address: str = "127.0.0.1"
+    admin_port: int = 0
+    envoy_admin_port: int = 0
+    workers: int = 2
+    concurrency: int | None = None
+    path_prefix: str = ""
+    log_level: str = "warning"
+    access_log: str | None = None
+    envoy: str | None = None
+    linger_s: float = 5.0
+    drain_s: float = 10.0
+    stdout: int | None = None
+    stderr: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the parts of a gateway listen."""
+
+    clients: int
+    extproc_admin: int
+    envoy_admin: int
+
+
+class Gateway:
+    """A running gateway; made by ``running_gateway``."""
+
+    def __init__(self, options: Options, ports: Ports, workspace: Workspace, report: Report) -> None:
+        self.options = options
+        self.ports = ports
+        self.workspace = workspace
+        self.revision = 0
+        self.extproc = Child(self._extproc_program(), report)
+        self.envoy = Child(self._envoy_program(), report)
+        self._envoy_admin = EnvoyAdmin(ports.envoy_admin)
+        self._report = report
+        self._served: Translation | None = None
+        self._in_envoy: EnvoyConfig | None = None
+        self._pruning: asyncio.Task[None] | None = None
+        self._changing = asyncio.Lock()
+
+    @property
+    def base_url(self) -> str:
+        """What clients use as their base URL, without ``/v1``."""
+        host = "127.0.0.1" if self.options.address in {"0.0.0.0", "::"} else self.options.address  # noqa: S104
+        host = f"[{host}]" if ":" in host else host
+        return f"http://{host}:{self.ports.clients}{self.options.path_prefix}"
+
+    async def start(self, translation: Translation) -> None:
+        """Bring both processes up with a first configuration; returns when a request would be answered.
+
+        Raises ``ChildFailed`` when one of them ends before that and ``NotReady`` when they take too long.
+        """
+        self._write_envoy(translation.envoy)
+        self._write_config(translation)
+        self._write_static()
+        await self.extproc.start()
+        await self._or_failure(wait_until(self._extproc_is_ready, "extproc did not become ready", _START_LIMIT_S))
+        await self.envoy.start()
+        await self._or_failure(wait_until(self._answers, "Envoy did not become ready", _START_LIMIT_S))
+        self.extproc.trust()
+        self.envoy.trust()
+
+    async def apply(self, translation: Translation) -> bool:
+        """Change to another configuration; returns when it is served. Says whether there was anything to change.
+
+        Raises ``EnvoyRefused`` or ``NotReady``; what was served before is then served on.
+        """
+        async with self._changing:
+            if (
+                self._served is not None
+                and translation.config == self._served.config
+                and translation.envoy == self._served.envoy
+            ):
+                return False
+            await self._stop_pruning()
+            before = self._in_envoy or translation.envoy
+            try:
+                await self._envoy_takes(merged(before, translation.envoy))
+            except (EnvoyRefused, NotReady):
+                self._write_envoy(before)
+                raise
+            await self._extproc_takes(translation)
+            self._pruning = asyncio.create_task(self._prune(translation.envoy))
+            return True
+
+    async def failure(self) -> None:
+        """Waits until a child is given up and raises its ``ChildFailed``."""
+        await first_failure([self.extproc, self.envoy])
+
+    async def stop(self, drain_s: float) -> None:
+        """No new connections, then ``drain_s`` seconds for open requests, then Envoy, then extproc."""
+        await self._stop_pruning()
+        with contextlib.suppress(OSError, NotReady):
+            if self.envoy.pid is not None and drain_s > 0:
+                await self._envoy_admin.stop_listening()
+                await wait_until(self._is_idle, "requests did not end", drain_s)
+        await self.envoy.stop(_EXIT_GRACE_S)
+        await self.extproc.stop(_EXIT_GRACE_S)
+
+    def _write_static(self) -> None:
+        settings = ProxySettings(
+            extproc=tuple(self.workspace.worker(i) for i in range(self.options.workers)),
+            lds=str(self.workspace.xds("lds")),
+            rds=str(self.workspace.xds("rds")),
+            cds=str(self.workspace.xds("cds")),
+            address=self.options.address,
+            port=self.ports.clients,
+            admin_port=self.ports.envoy_admin,
+            access_log=self.options.access_log,
+        )
+        self.workspace.write(self.workspace.bootstrap, bootstrap(settings))
+        self.workspace.write(self.workspace.xds("lds"), listener(settings))
+
+    def _write_envoy(self, config: EnvoyConfig) -> None:
+        """Clusters before the routes that name them."""
+        self.workspace.write(self.workspace.xds("cds"), config.cds)
+        self.workspace.write(self.workspace.xds("rds"), config.rds)
+        self._in_envoy = config
+
+    def _write_config(self, translation: Translation) -> str:
+        """Write the processor's file under the next revision, if it says anything new; answers its hash."""
+        if self._served is None or translation.config != self._served.config:
+            self.revision += 1
+        data = dump(translation.config.model_copy(update={"revision": self.revision}))
+        self.workspace.write_bytes(self.workspace.config, data)
+        self._served = translation
+        return content_hash(data)
+
+    async def _envoy_takes(self, config: EnvoyConfig) -> None:
+        self._write_envoy(config)
+        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]))
+        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]))
+
+    async def _extproc_takes(self, translation: Translation) -> None:
+        wanted = self._write_config(translation)
+
+        async def is_served() -> bool:
+            status, body = await ask(self.ports.extproc_admin, "/config")
+            return status == 200 and all(worker["hash"] == wanted for worker in json.loads(body)["workers"])
+
+        await wait_until(is_served, "extproc did not load the new configuration", _RELOAD_LIMIT_S)
+
+    async def _prune(self, config: EnvoyConfig) -> None:
+        await asyncio.sleep(self.options.linger_s)
+        # Routes before the clusters that they name.
+        self.workspace.write(self.workspace.xds("rds"), config.rds)
+        with contextlib.suppress(OSError, NotReady, EnvoyRefused):
+            await self._envoy_admin.loaded("rds", str(config.rds["version_info"]))
+        self._write_envoy(config)
+
+    async def _stop_pruning(self) -> None:
+        if self._pruning is not None:
+            self._pruning.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._pruning
+            self._pruning = None
+
+    async def _or_failure(self, ready: Awaitable[None]) -> None:
+        """Wait for readiness, but not for that of a child that is gone."""
+        waiting = asyncio.ensure_future(ready)
+        failing = asyncio.ensure_future(self.failure())
+        try:
+            done, _ = await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        finally:
+            for task in (waiting, failing):
+                task.cancel()
+            await asyncio.gather(waiting, failing, return_exceptions=True)
+
+    async def _extproc_is_ready(self) -> bool:
+        return (await ask(self.ports.extproc_admin, "/readyz"))[0] == 200
+
+    async def _answers(self) -> bool:
+        if not await self._envoy_admin.is_live():
+            return False
+        status, _ = await ask(self.ports.clients, f"{self.options.path_prefix}/v1/models")
+        return status < 500
+
+    async def _is_idle(self) -> bool:
+        return await self._envoy_admin.active_requests() == 0
+
+    def _extproc_program(self) -> Program:
+        command = (
+            *(sys.executable, "-m", "extproc", "--config", str(self.workspace.config)),
+            *("--listen", self.workspace.listen, "--admin", f"127.0.0.1:{self.ports.extproc_admin}"),
+            *("--workers", str(self.options.workers), "--log-level", self.options.log_level, "--log-format", "text"),
+            # Envoy is gone before it is stopped, so there is nothing to be graceful for.
+            *("--shutdown-grace", "0", "--drain-timeout", "1"),
+        )
+        return Program("extproc", command, self.options.stdout, self.options.stderr)
+
+    def _envoy_program(self) -> Program:
+        binary = find_envoy(self.options.envoy)
+        command = envoy_command(binary, self.workspace.bootstrap, self.options.log_level, self.options.concurrency)
+        return Program("Envoy", command, self.options.stdout, self.options.stderr)
+
+
+@asynccontextmanager
+async def running_gateway(options: Options, translation: Translation, report: Report) -> AsyncIterator[Gateway]:
+    """A gateway that answers requests; stopped at the end, with time for those that are under way.
+
+    Raises ``PortTaken``, ``EnvoyMissing``, ``Unusable`` before anything was started, and what ``Gateway.start`` raises.
+    """
+    ports = Ports(
+        _port("--port", options.port, options.address),
+        _port("--admin-port", options.admin_port),
+        _port("--envoy-admin-port", options.envoy_admin_port),
+    )
+    with temporary_workspace() as workspace:
+        gateway = Gateway(options, ports, workspace, report)
+        drain_s = 0.0
+        try:
+            await gateway.start(translation)
+            yield gateway
+            drain_s = options.drain_s
+        finally:
+            await gateway.stop(drain_s)
+
+
+def _port(flag: str, wanted: int, address: str = "127.0.0.1") -> int:
+    if wanted == 0:
+        return free_port()
+    if not is_free(wanted, address):
+        raise PortTaken(f"port {wanted} is taken by another program; choose one with {flag}")
+    return wanted

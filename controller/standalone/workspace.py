@@ -1,0 +1,88 @@
+"""A private directory with everything the two processes read: config files, xDS files, the workers' sockets."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+#: Linux: ``sun_path`` holds 108 bytes, the last of them NUL (unix(7)).
+_SOCKET_PATH_BYTES = 107
+#: The longest socket name below the directory, the worker's number included.
+_LONGEST_SOCKET = "run/worker.999"
+
+
+class Unusable(Exception):
+    """No directory fits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """The directory's layout. Files are replaced by renaming, so a reader sees the old content or the new."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """What extproc loads; it has a directory of its own because the directory is what is watched."""
+        return self.root / "extproc" / "config.json"
+
+    @property
+    def bootstrap(self) -> Path:
+        """Envoy's ``-c`` file."""
+        return self.root / "bootstrap.json"
+
+    def xds(self, kind: str) -> Path:
+        """The file of one discovery service, ``lds``, ``rds`` or ``cds``."""
+        return self.root / "xds" / f"{kind}.json"
+
+    @property
+    def listen(self) -> str:
+        """What extproc's ``--listen`` takes."""
+        return f"unix://{self.root}/run/worker"
+
+    def worker(self, index: int) -> str:
+        """The address that worker ``index`` makes of it."""
+        return f"{self.listen}.{index}"
+
+    def write(self, path: Path, document: Mapping[str, Any]) -> bool:
+        """Put a JSON document into place, all of it at once. Says whether anything changed."""
+        content = json.dumps(document, indent=1, ensure_ascii=False).encode()
+        return self.write_bytes(path, content)
+
+    def write_bytes(self, path: Path, content: bytes) -> bool:
+        """Put a file into place, all of it at once. Says whether anything changed."""
+        if path.exists() and path.read_bytes() == content:
+            return False
+        # Not in the watched directory: its watchers would look up for a file that is not finished.
+        draft = self.root / f"{path.name}.draft"
+        draft.write_bytes(content)
+        draft.replace(path)
+        return True
+
+
+@contextmanager
+def temporary_workspace() -> Iterator[Workspace]:
+    """A directory for our eyes only, gone at the end. Raises ``Unusable`` when every path is too long for sockets."""
+    root = _directory()
+    try:
+        for name in ("extproc", "xds", "run"):
+            (root / name).mkdir()
+        yield Workspace(root)
+    finally:
+        shutil.rmtree(root, ignore_errors=True)
+
+
+def _directory() -> Path:
+    tried = []
+    usual = str(Path("/", "tmp"))
+    for parent in dict.fromkeys((tempfile.gettempdir(), os.environ.get("XDG_RUNTIME_DIR", usual), usual)):
+        longest = Path(parent, "llmroute-12345678", _LONGEST_SOCKET)
+        if len(os.fsencode(longest)) <= _SOCKET_PATH_BYTES and os.access(parent, os.W_OK | os.X_OK):
+            return Path(tempfile.mkdtemp(prefix="llmroute-", dir=parent))
+        tried.append(parent)
+    raise Unusable(f"no writable directory with a short enough path for sockets among {', '.join(tried)}; set TMPDIR")

@@ -1,0 +1,93 @@
+"""One cluster for each backend."""
+
+from collections.abc import Iterable
+
+from controller.translate.envoy.documents import (
+    CLUSTER,
+    Document,
+    address,
+    discovery_response,
+    extension,
+    seconds,
+    typed,
+)
+from controller.translate.envoy.processor import many_requests
+from controller.translate.references import ResolvedBackend
+from controller.translate.settings import BUFFER_BYTES
+from controller.translate.upstreams import Upstream, is_address
+
+_HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+
+#: Seconds that an idle connection is kept. Below what the other side keeps it, because a request on a connection that
+#: is being closed is lost: cloud load balancers close after 60, uvicorn (and with it vLLM) after 5.
+_IDLE_TLS_S, _IDLE_PLAIN_S = 55, 4
+
+
+def clusters_response(clusters: Iterable[Document]) -> Document:
+    """The file for CDS."""
+    return discovery_response(CLUSTER, list(clusters))
+
+
+def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
+    """The cluster of a backend that has an upstream."""
+    upstream = backend.upstream
+    assert upstream is not None
+    cluster: Document = {
+        "name": backend.name,
+        **_discovery(upstream),
+        "connect_timeout": seconds(10),
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
+        "circuit_breakers": {"thresholds": [many_requests()]},
+        # A reasoning model says nothing for minutes; firewalls and load balancers on the way forget such connections.
+        "upstream_connection_options": {
+            "tcp_keepalive": {"keepalive_probes": 3, "keepalive_time": 60, "keepalive_interval": 10}
+        },
+        "typed_extension_protocol_options": {_HTTP_OPTIONS: _http_options(upstream)},
+        "load_assignment": {
+            "cluster_name": backend.name,
+            "endpoints": [
+                {"lb_endpoints": [{"endpoint": {"address": address(host, port)}} for host, port in upstream.endpoints]}
+            ],
+        },
+    }
+    if upstream.tls_name is not None:
+        cluster["transport_socket"] = _tls(upstream.tls_name, ca_certificates)
+    return cluster
+
+
+def _discovery(upstream: Upstream) -> Document:
+    """``LOGICAL_DNS`` for a vendor's name, whose many and changing addresses are all the same service."""
+    if all(is_address(host) for host, _ in upstream.endpoints):
+        return {"type": "STATIC", "lb_policy": "LEAST_REQUEST"}
+    return {
+        "type": "STRICT_DNS" if upstream.many else "LOGICAL_DNS",
+        "lb_policy": "LEAST_REQUEST" if upstream.many else "ROUND_ROBIN",
+        # The default prefers IPv6 addresses also where the machine has no way out over IPv6.
+        "dns_lookup_family": "V4_PREFERRED",
+        "respect_dns_ttl": True,
+    }
+
+
+def _http_options(upstream: Upstream) -> Document:
+    """With TLS the protocol is agreed on by ALPN, without it HTTP/1.1 is what every server speaks."""
+    if upstream.tls_name is None:
+        protocol: Document = {"explicit_http_config": {"http_protocol_options": {}}}
+        idle_s = _IDLE_PLAIN_S
+    else:
+        protocol = {"auto_config": {"http_protocol_options": {}, "http2_protocol_options": {}}}
+        idle_s = _IDLE_TLS_S
+    return typed(_HTTP_OPTIONS, common_http_protocol_options={"idle_timeout": seconds(idle_s)}, **protocol)
+
+
+def _tls(name: str, ca_certificates: str) -> Document:
+    san_type, sni = ("IP_ADDRESS", {}) if is_address(name) else ("DNS", {"sni": name})
+    validation = {
+        "trusted_ca": {"filename": ca_certificates},
+        "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
+    }
+    return extension(
+        "envoy.transport_sockets.tls",
+        "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
+        **sni,
+        common_tls_context={"validation_context": validation},
+    )

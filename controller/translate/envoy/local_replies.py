@@ -1,0 +1,102 @@
+"""The answers that Envoy gives without the processor, in the client's dialect.
+
+What Envoy answers behind the processor (no upstream, time-outs) passes through the processor's response phase and is
+written there. These do not: the processor itself is gone, or the answer comes before it or instead of it. They are told
+apart by their code details with CEL, because filters by status would also hit the processor's own immediate responses.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from controller.translate.envoy.documents import Document, extension
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One kind of local reply. ``expression`` is CEL over the response; ``retry`` asks the client to come back."""
+
+    expression: str
+    status: int
+    kind: str
+    code: str
+    message: str
+    retry: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one client dialect writes an error. ``path`` is CEL over the request; None: what no earlier row took."""
+
+    schema: str
+    path: str | None
+    body: Callable[[Failure], Mapping[str, Any]]
+
+
+def _openai(failure: Failure) -> Mapping[str, Any]:
+    return {"error": {"message": failure.message, "type": failure.kind, "param": None, "code": failure.code}}
+
+
+#: A new client dialect is one row, before the last.
+DIALECTS = (Dialect("OpenAI", None, _openai),)
+
+
+def failures(buffer_bytes: int) -> tuple[Failure, ...]:
+    """The local replies that the processor does not see."""
+    limit = f"{buffer_bytes // (1024 * 1024)} MiB"
+    return (
+        Failure(
+            "response.code_details.startsWith('ext_proc_error')",
+            503,
+            "server_error",
+            "processor_unavailable",
+            "The gateway's processor is not available; try again.",
+            retry=True,
+        ),
+        Failure(
+            "response.code_details == 'request_payload_too_large'",
+            413,
+            "invalid_request_error",
+            "request_too_large",
+            f"The request is larger than {limit}, the most that this gateway takes.",
+        ),
+        Failure(
+            "response.code_details.startsWith('response_payload_too_large')",
+            502,
+            "server_error",
+            "response_too_large",
+            f"The backend's response is larger than {limit}, the most that this gateway passes on.",
+        ),
+        Failure(
+            "response.code_details in ['request_overall_timeout', 'request_header_timeout']",
+            408,
+            "invalid_request_error",
+            "request_timeout",
+            "The request did not arrive in time.",
+        ),
+    )
+
+
+def local_reply_config(buffer_bytes: int) -> Document:
+    """The HTTP connection manager's ``local_reply_config``."""
+    return {
+        "mappers": [_mapper(failure, dialect) for failure in failures(buffer_bytes) for dialect in DIALECTS],
+    }
+
+
+def _mapper(failure: Failure, dialect: Dialect) -> Document:
+    expression = failure.expression if dialect.path is None else f"{failure.expression} && {dialect.path}"
+    mapper: Document = {
+        "filter": {
+            "extension_filter": extension(
+                "envoy.access_loggers.extension_filters.cel",
+                "envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter",
+                expression=expression,
+            )
+        },
+        "status_code": failure.status,
+        "body_format_override": {"json_format": dialect.body(failure), "content_type": "application/json"},
+    }
+    if failure.retry:
+        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": "1"}}]
+    return mapper

@@ -1,0 +1,73 @@
+"""The processor's configuration."""
+
+from collections.abc import Iterable
+
+from controller.api.route import RouteSpec
+from controller.translate.references import Choice, ResolvedBackend, ResolvedRoute, ResolvedRule
+from controller.translate.settings import Settings
+from extproc.config.schema import (
+    Backend,
+    CapabilityOverrides,
+    Config,
+    HeaderMatch,
+    InputSchema,
+    Match,
+    OutputSchema,
+    Rule,
+    WeightedBackend,
+)
+
+#: Whether the contract can say what the backend header shall hold where that is not the backend's name.
+_HAS_ROUTE_KEY = "route_key" in WeightedBackend.model_fields
+
+
+def extproc_config(backends: Iterable[Backend], rules: Iterable[Rule], settings: Settings) -> Config:
+    """The whole file. Its ``revision`` is 0: whoever writes it knows what was written before."""
+    return Config(path_prefix=settings.path_prefix, backends=tuple(backends), rules=tuple(rules))
+
+
+def config_backend(backend: ResolvedBackend) -> Backend:
+    """A backend that has an upstream."""
+    spec = backend.read.spec
+    assert spec is not None
+    assert backend.upstream is not None
+    overrides = spec.capabilities
+    return Backend(
+        name=backend.name,
+        output_schema=OutputSchema(schema_=spec.output_schema.schema_, version=spec.output_schema.version),
+        host=backend.upstream.authority,
+        capabilities=None if overrides is None else CapabilityOverrides(**overrides.model_dump(exclude_none=True)),
+    )
+
+
+def config_rules(route: ResolvedRoute) -> list[Rule]:
+    """A route's rules in their order."""
+    spec, metadata = route.read.spec, route.read.metadata
+    if spec is None or metadata is None:
+        return []
+    return [_rule(spec, metadata.created or 0, rule) for rule in route.rules]
+
+
+def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
+    schema = spec.input_schema
+    matches = tuple(
+        Match(headers=tuple(HeaderMatch(name=h.name, value=h.value, type=h.type) for h in match.headers))
+        for match in rule.read.rule.matches
+    )
+    return Rule(
+        name=rule.read.rule.name,
+        source=rule.source,
+        hostnames=spec.hostnames,
+        input_schema=None if schema is None else InputSchema(schema_=schema.schema_, version=schema.version),
+        matches=matches or None,
+        backends=tuple(_choice(choice) for choice in rule.choices),
+        refusal=rule.refusal,
+        created=created,
+    )
+
+
+def _choice(choice: Choice) -> WeightedBackend:
+    key = {"route_key": choice.route_key} if _HAS_ROUTE_KEY and choice.route_key != choice.backend else {}
+    return WeightedBackend(
+        name=choice.backend, weight=choice.weight, model_name_override=choice.model_name_override, **key
+    )

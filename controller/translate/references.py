@@ -1,0 +1,179 @@
+"""What the objects name, followed: each rule with the backends it can really use."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from controller.api.durations import in_seconds, milliseconds
+from controller.api.findings import Finding, Severity
+from controller.api.reasons import Reason
+from controller.api.route import RouteBackendRef
+from controller.translate.precedence import in_order
+from controller.translate.reading import ReadBackend, ReadRoute, ReadRule
+from controller.translate.snapshot import Snapshot
+from controller.translate.upstreams import Upstream, upstream_of
+from extproc.config.errors import nearest, quoted
+
+#: Unresolved backends that a refusal names; clients read it.
+_NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedBackend:
+    """A backend; without an ``upstream`` it is not in any configuration."""
+
+    read: ReadBackend
+    upstream: Upstream | None
+    findings: tuple[Finding, ...]
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration of extproc and Envoy: ``namespace/name``."""
+        return f"{self.read.subject.namespace}/{self.read.subject.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One backend of a rule. ``timeout_ms`` None: no limit on the whole of a request."""
+
+    backend: str
+    weight: int
+    model_name_override: str | None
+    timeout_ms: int | None
+
+    @property
+    def route_key(self) -> str:
+        """What the backend header says, by which Envoy picks the route: the backend, and how long it may take."""
+        return self.backend if self.timeout_ms is None else f"{self.backend};timeout={in_seconds(self.timeout_ms)}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRule:
+    """A rule as it will be served. With a ``refusal`` it answers 503 and has no choices."""
+
+    read: ReadRule
+    source: str
+    choices: tuple[Choice, ...]
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedRoute:
+    """A route; without rules nothing of it is served. ``named`` and ``usable`` count its distinct backends."""
+
+    read: ReadRoute
+    rules: tuple[ResolvedRule, ...]
+    findings: tuple[Finding, ...]
+    named: int = 0
+    usable: int = 0
+
+
+def resolve_backends(snapshot: Snapshot) -> dict[str, ResolvedBackend]:
+    """All backends by their names in the configuration, in the order of those names."""
+    resolved = (_resolved(read, snapshot) for read in sorted(snapshot.backends, key=lambda read: read.subject))
+    return {backend.name: backend for backend in resolved}
+
+
+def resolve_routes(snapshot: Snapshot, backends: Mapping[str, ResolvedBackend]) -> list[ResolvedRoute]:
+    """All routes in the order of precedence."""
+    return [_route(route, backends) for route in in_order(snapshot.routes)]
+
+
+def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
+    match upstream_of(read, snapshot):
+        case Finding() as finding:
+            return ResolvedBackend(read, None, (*read.findings, finding))
+        case upstream:
+            return ResolvedBackend(read, upstream, read.findings)
+
+
+def _route(read: ReadRoute, backends: Mapping[str, ResolvedBackend]) -> ResolvedRoute:
+    rules: list[ResolvedRule] = []
+    findings = list(read.findings)
+    for rule in read.rules:
+        resolved, found = _rule(read, rule, backends)
+        rules.append(resolved)
+        findings += found
+    named = {f"{read.subject.namespace}/{ref.name}" for rule in read.rules for ref in rule.rule.backend_refs}
+    usable = sum(1 for name in named if name in backends and backends[name].upstream is not None)
+    return ResolvedRoute(read, tuple(rules), tuple(findings), len(named), usable)
+
+
+def _rule(
+    route: ReadRoute, read: ReadRule, backends: Mapping[str, ResolvedBackend]
+) -> tuple[ResolvedRule, list[Finding]]:
+    assert route.metadata is not None
+    place = read.rule.name or f"rules[{read.index}]"
+    subject = route.subject
+    source = f"{subject.namespace}/{subject.name}@{route.metadata.generation}#{place}"
+    if read.fault is not None:
+        return ResolvedRule(read, source, (), f"it is not valid: {read.fault}"), []
+    timeout_ms = _timeout_ms(read)
+    choices: list[Choice] = []
+    findings: list[Finding] = []
+    for j, ref in enumerate(read.rule.backend_refs):
+        match _reference(route, f"spec.rules[{read.index}].backendRefs[{j}].name", ref, backends):
+            case Finding() as finding:
+                findings.append(finding)
+            case ResolvedBackend() as backend:
+                choices.append(Choice(backend.name, ref.weight, ref.model_name_override, timeout_ms))
+    if choices:
+        return ResolvedRule(read, source, tuple(choices)), [*findings, *_doubtful(route, read, choices)]
+    if not findings:
+        findings.append(
+            _warning(
+                route, f"spec.rules[{read.index}].backendRefs", "there are none, so it answers 503", Reason.NO_BACKENDS
+            )
+        )
+    return ResolvedRule(read, source, (), _refusal(read)), findings
+
+
+def _timeout_ms(read: ReadRule) -> int | None:
+    timeouts = read.rule.timeouts
+    if timeouts is None or timeouts.request is None:
+        return None
+    return milliseconds(timeouts.request) or None
+
+
+def _reference(
+    route: ReadRoute, path: str, ref: RouteBackendRef, backends: Mapping[str, ResolvedBackend]
+) -> ResolvedBackend | Finding:
+    namespace = route.subject.namespace
+    backend = backends.get(f"{namespace}/{ref.name}")
+    if backend is None:
+        guess = nearest(ref.name, _neighbours(namespace, backends.values()))
+        hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
+        message = f"LLMBackend {quoted(ref.name)} not found in namespace {quoted(namespace)}{hint}"
+        return Finding(route.subject, path, message, Reason.BACKEND_NOT_FOUND)
+    if backend.upstream is None:
+        message = f"LLMBackend {quoted(ref.name)} cannot be used: {backend.findings[0]}"
+        return Finding(route.subject, path, message, Reason.BACKEND_UNUSABLE)
+    return backend
+
+
+def _neighbours(namespace: str, backends: Iterable[ResolvedBackend]) -> list[str]:
+    """Names in one namespace; what others call theirs is not a route's business."""
+    return [b.read.subject.name for b in backends if b.read.subject.namespace == namespace]
+
+
+def _refusal(read: ReadRule) -> str:
+    """Said to clients. It depends on this rule alone: a guess at what was meant would change with other objects."""
+    names = [quoted(ref.name) for ref in read.rule.backend_refs]
+    if not names:
+        return "it has no backends"
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"none of its backends can be used: {', '.join(names[:_NAMED])}{more}"
+
+
+def _doubtful(route: ReadRoute, read: ReadRule, choices: list[Choice]) -> Iterator[Finding]:
+    path = f"spec.rules[{read.index}].backendRefs"
+    if not any(choice.weight for choice in choices):
+        yield _warning(route, path, "every usable backend has weight 0, so it answers 503", Reason.ZERO_WEIGHTS)
+    seen: dict[tuple[str, str | None], int] = {}
+    for j, ref in enumerate(read.rule.backend_refs):
+        if (first := seen.setdefault((ref.name, ref.model_name_override), j)) != j:
+            message = f"{quoted(ref.name)} is backendRefs[{first}] already; both weights count"
+            yield _warning(route, f"{path}[{j}].name", message, Reason.DUPLICATE_BACKEND)
+
+
+def _warning(route: ReadRoute, path: str, message: str, reason: Reason) -> Finding:
+    return Finding(route.subject, path, message, reason, Severity.WARNING)

@@ -1,0 +1,61 @@
+"""What is decided outside of the resources: by flags, by the chart, by the standalone mode."""
+
+from dataclasses import dataclass
+
+#: DESIGN section 5: what passes in one piece, both ways. Measured at 30 MB over HTTP/1 and HTTP/2.
+BUFFER_BYTES = 50 * 1024 * 1024
+
+#: Silence, in seconds, after which a request is given up. Above the ten minutes after which the vendors' SDKs give up
+#: themselves, because a reasoning model that is not streaming says nothing until it is done.
+IDLE_TIMEOUT_S = 900
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """For ``translate``.
+
+    Attributes:
+        path_prefix: stands before ``/v1`` in all paths that clients ask for; empty or ``/prefix``.
+        cluster_domain: the DNS domain of the cluster's Services.
+        ca_certificates: the file, on Envoy's machine, of the authorities that upstream certificates are checked
+            against.
+        idle_timeout_s: silence after which an upstream request is given up, in seconds.
+    """
+
+    path_prefix: str = ""
+    cluster_domain: str = "cluster.local"
+    ca_certificates: str = "/etc/ssl/certs/ca-certificates.crt"
+    idle_timeout_s: int = IDLE_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxySettings:
+    """For ``listener`` and ``bootstrap``: what stays the same for as long as an Envoy runs.
+
+    Attributes:
+        extproc: the addresses of the processor's workers: ``unix:///path``, ``host:port``, ``[v6]:port``. Names are
+            looked up again and again and each of their addresses is an endpoint (a headless Service); they do not mix
+            with paths.
+        lds, rds, cds: absolute paths of the three files. Their directories are watched for the swap of a ConfigMap
+            volume.
+        address, port: where clients connect.
+        admin_port: Envoy's admin interface, on loopback only. 0: any free port.
+        node_id: Envoy's name for itself.
+        access_log: a file, or None for standard output.
+        buffer_bytes: the largest body, either way.
+        idle_timeout_s: silence after which a client's request is given up, in seconds.
+        max_connections: connections from clients, above which new ones are closed at once.
+    """
+
+    extproc: tuple[str, ...]
+    lds: str
+    rds: str
+    cds: str
+    address: str = "127.0.0.1"
+    port: int = 1975
+    admin_port: int = 9901
+    node_id: str = "llmroute"
+    access_log: str | None = None
+    buffer_bytes: int = BUFFER_BYTES
+    idle_timeout_s: int = IDLE_TIMEOUT_S
+    max_connections: int = 50_000

@@ -1,0 +1,1 @@
+"""The LLMRoute data plane: an Envoy external processor that knows no Kubernetes."""

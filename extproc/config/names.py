@@ -1,0 +1,34 @@
+"""The names both sides must agree on: API schemas, header names, the metadata namespace."""
+
+#: ``outputSchema.schema`` -> the module under ``extproc.platforms`` that serves it. A new platform is one line here.
+PLATFORMS = {"OpenAI": "openai", "AWSBedrock": "bedrock"}
+
+#: ``inputSchema.schema`` -> the package under ``extproc.dialects`` that reads it. A new client dialect is one line
+#: here.
+CLIENT_DIALECTS = {"OpenAI": "openai"}
+
+#: The two documented names of the model, matchable in rules. They are never sent upstream.
+MODEL_HEADERS = ("x-envoy-ai-gateway-llm-model", "x-ai-eg-model")
+
+#: The header that Envoy's routes are keyed on. Not ``x-envoy-*``: ext_proc may not set those by default.
+BACKEND_HEADER = "x-llmroute-backend"
+
+#: Dynamic metadata namespace of token usage, listed in the filter's ``receiving_namespaces``.
+METADATA_NAMESPACE = "io.envoy.ai_gateway"
+
+#: Keys that may appear in that namespace.
+METADATA_KEYS = (
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cached_input_tokens",
+    "reasoning_tokens",
+    "model",
+    "backend",
+    "route",
+)
+
+
+def gateway_headers(backend_header: str, model_header: str) -> tuple[str, ...]:
+    """Every header a client can never set, lower-case: stripped by Envoy on the way in and by the processor again."""
+    return tuple(dict.fromkeys((backend_header.lower(), model_header.lower(), BACKEND_HEADER, *MODEL_HEADERS)))

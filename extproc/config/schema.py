@@ -1,0 +1,192 @@
+"""What the extproc ConfigMap may hold.
+
+The original hand-written format stays valid (``headers`` and inline ``outputSchema``); generated files use
+``matches`` and the top-level ``backends`` list, so that ten thousand rules do not repeat what their backends are.
+Unknown fields are refused. Everything is frozen: a loaded configuration is a value that an exchange can keep for its
+whole life.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
+from pydantic.alias_generators import to_camel
+
+from extproc.config.errors import Finding, MisfitError, nearest, quoted
+from extproc.config.names import BACKEND_HEADER, CLIENT_DIALECTS, MODEL_HEADERS, PLATFORMS
+
+#: The shape this module describes. A processor reads this version and the one before it.
+VERSION = 1
+
+_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"
+_NAME = r"^[!-~]([ -~]*[!-~])?$"
+_HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
+_PATH_VERSION = r"^[A-Za-z0-9._~/-]*$"
+_PATH_PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
+
+#: What each pattern of this schema asks for, as the end of "... is not".
+PATTERN_MEANINGS = {
+    _HEADER_NAME: "a header name: letters, digits and !#$%&'*+-.^_`|~",
+    _NAME: "a name that fits into a header: visible ASCII, no space at either end",
+    _HOSTNAME: "a host name: lower-case letters, digits, hyphens and dots, *. in front for any one label, no port",
+    _PATH_VERSION: "a path segment: letters, digits and ._~/-",
+    _PATH_PREFIX: "a path: empty, or segments of letters, digits and ._~- with / before each and none at the end",
+}
+
+
+class Shape(BaseModel):
+    """The base of all parts: frozen, camelCase, no unknown fields, no silent conversions."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
+
+
+def _one_of(known: dict[str, str]) -> AfterValidator:
+    def check(value: str) -> str:
+        if value not in known:
+            reason = f"must be {' or '.join(known)}, not {quoted(value)}"
+            raise MisfitError(Finding("", reason, nearest(value, known)))
+        return value
+
+    return AfterValidator(check)
+
+
+HeaderName = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=_HEADER_NAME), AfterValidator(str.lower)]
+Hostname = Annotated[StrictStr, Field(min_length=1, max_length=253, pattern=_HOSTNAME)]
+Name = Annotated[StrictStr, Field(min_length=1, max_length=512, pattern=_NAME)]
+
+
+class InputSchema(Shape):
+    """The API that clients speak."""
+
+    schema_: Annotated[StrictStr, _one_of(CLIENT_DIALECTS)] = Field(alias="schema")
+    version: StrictStr | None = None
+
+
+class OutputSchema(Shape):
+    """The API that a backend speaks. ``version``: a path prefix for OpenAI-compatible backends (default ``v1``)."""
+
+    schema_: Annotated[StrictStr, _one_of(PLATFORMS)] = Field(alias="schema")
+    version: Annotated[StrictStr, Field(max_length=64, pattern=_PATH_VERSION)] | None = None
+
+
+class HeaderMatch(Shape):
+    """One condition on one header. RegularExpression is RE2 and must match the whole value."""
+
+    name: HeaderName
+    value: Annotated[StrictStr, Field(min_length=1, max_length=4096)]
+    type: Literal["Exact", "RegularExpression"] = "Exact"
+
+
+class Match(Shape):
+    """All headers must match; none at all matches everything."""
+
+    headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=16)] = ()
+
+
+class CapabilityOverrides(Shape):
+    """What this backend's models can do, where the bundled table is wrong or silent.
+
+    See ``conversation.capabilities``.
+    """
+
+    structured_output: Literal["schema", "tool"] | None = None
+    reasoning: Literal["none", "adaptive", "budget", "nova", "gpt_oss"] | None = None
+    forced_tool_choice: StrictBool | None = None
+    tools_while_thinking_forced: StrictBool | None = None
+    disable_parallel_tools: StrictBool | None = None
+    system_in_messages: StrictBool | None = None
+    prompt_cache: StrictBool | None = None
+    thinking_blocks: StrictBool | None = None
+
+
+class Backend(Shape):
+    """One upstream, all that translation needs to know of it. Never a secret."""
+
+    name: Name
+    output_schema: OutputSchema
+    #: The upstream's own host name as Envoy sends it; what a signature will cover.
+    host: StrictStr | None = None
+    capabilities: CapabilityOverrides | None = None
+
+
+class WeightedBackend(Shape):
+    """A rule's choice of a backend. ``outputSchema`` inline (hand-written files) or by name from ``backends``."""
+
+    name: Name
+    weight: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 1
+    output_schema: OutputSchema | None = None
+    model_name_override: Annotated[StrictStr, Field(min_length=1, max_length=2048)] | None = None
+
+
+class Rule(Shape):
+    """Where requests go. ``headers`` is one match (the original format); ``matches`` is any of several.
+
+    ``source`` is the provenance (``team-a/chat@7#rules[1]``) for logs, metrics and errors. ``refusal`` keeps a rule
+    whose backends are all unresolved in place: it answers 503 with this reason instead of letting another rule take
+    its traffic.
+    """
+
+    name: StrictStr | None = None
+    source: StrictStr | None = None
+    hostnames: tuple[Hostname, ...] = ()
+    input_schema: InputSchema | None = None
+    headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=16)] | None = None
+    matches: Annotated[tuple[Match, ...], Field(min_length=1, max_length=128)] | None = None
+    backends: Annotated[tuple[WeightedBackend, ...], Field(max_length=128)] = ()
+    refusal: StrictStr | None = None
+    #: Unix seconds of the resource, shown by ``GET /v1/models``.
+    created: StrictInt = 0
+    owned_by: StrictStr = "llmroute"
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        if self.headers is not None and self.matches is not None:
+            raise MisfitError(Finding("", "headers and matches are two forms of one thing; keep matches"))
+        return self
+
+    @property
+    def alternatives(self) -> tuple[Match, ...]:
+        """The matches, whichever form the file used; a rule without any matches everything."""
+        if self.matches is not None:
+            return self.matches
+        return (Match(headers=self.headers or ()),)
+
+
+class Config(Shape):
+    """The whole file."""
+
+    version: Annotated[StrictInt, Field(ge=VERSION - 1, le=VERSION)] = VERSION
+    revision: Annotated[StrictInt, Field(ge=0)] = 0
+    input_schema: InputSchema | None = None
+    backend_routing_header_key: HeaderName = BACKEND_HEADER
+    model_name_header_key: HeaderName = MODEL_HEADERS[1]
+    path_prefix: Annotated[StrictStr, Field(max_length=256, pattern=_PATH_PREFIX)] = ""
+    backends: tuple[Backend, ...] = ()
+    rules: tuple[Rule, ...] = ()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if findings := (*self._header_clash(), *self._doubled_backends(), *self._unknown_backends()):
+            raise MisfitError(*findings)
+        return self
+
+    def _header_clash(self) -> Iterator[Finding]:
+        if self.backend_routing_header_key in (self.model_name_header_key, *MODEL_HEADERS):
+            yield Finding("backendRoutingHeaderKey", "is a header of the model; the backend needs one of its own")
+
+    def _doubled_backends(self) -> Iterator[Finding]:
+        known = set[str]()
+        for i, backend in enumerate(self.backends):
+            if backend.name in known:
+                yield Finding(f"backends[{i}].name", f"{quoted(backend.name)} is used twice; names are unique")
+            known.add(backend.name)
+
+    def _unknown_backends(self) -> Iterator[Finding]:
+        known = {backend.name for backend in self.backends}
+        for i, rule in enumerate(self.rules):
+            for j, choice in enumerate(rule.backends):
+                if choice.output_schema is None and choice.name not in known:
+                    reason = (
+                        f"no backend {quoted(choice.name)} in backends, and no outputSchema here; add one of the two"
+                    )
+                    yield Finding(f"rules[{i}].backends[{j}].name", reason, nearest(choice.name, known))

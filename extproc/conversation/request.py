@@ -1,0 +1,213 @@
+"""The neutral chat request.
+
+Every node that a refusal or a loss may name carries ``path``: the JSON path in the *client's* body
+(``messages[2].content[0].image_url``), so that an error names what the caller wrote, whatever the upstream speaks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Role = Literal["user", "assistant", "system"]
+Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cache:
+    """A prompt-cache mark after the node that holds it.
+
+    ``ttl`` is the client's word (``5m``, ``1h``, ``30m`` ...) or None.
+    """
+
+    ttl: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Text; ``kind`` is ``refusal`` for an assistant's refusal, which most targets can only carry as text."""
+
+    text: str
+    path: str = ""
+    kind: Literal["text", "refusal"] = "text"
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """An image: inline (``media_type`` and base64 ``data``), or by ``url``, or by the maker's ``file_id``."""
+
+    path: str
+    media_type: str | None = None
+    data: str | None = None
+    url: str | None = None
+    file_id: str | None = None
+    detail: str | None = None
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audio:
+    """Inline audio: base64 ``data`` in ``format`` (``wav``, ``mp3``)."""
+
+    path: str
+    format: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A document: inline base64 ``data`` of ``media_type``, or the maker's ``file_id``."""
+
+    path: str
+    media_type: str | None = None
+    data: str | None = None
+    file_id: str | None = None
+    filename: str | None = None
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """The assistant's call of a tool. ``arguments`` is the verbatim JSON text of an object (number literals kept)."""
+
+    path: str
+    id: str
+    name: str
+    arguments: str
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a tool answered. ``call_id`` is the id of the call, as the client wrote it."""
+
+    path: str
+    call_id: str
+    blocks: tuple["Text | Image | Document", ...] = ()
+    is_error: bool = False
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """Reasoning that must return to its maker as it was: text with its signature, or ``redacted`` base64."""
+
+    path: str
+    text: str = ""
+    signature: str | None = None
+    redacted: str | None = None
+
+
+Block = Text | Image | Audio | Document | ToolCall | ToolResult | Thinking
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One message: ordered blocks. ``role`` system stands only for system messages after the leading run."""
+
+    role: Role
+    blocks: tuple[Block, ...]
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A function the model may call. ``schema`` is the verbatim JSON text of its parameters, None when absent."""
+
+    path: str
+    name: str
+    description: str | None = None
+    schema: str | None = None
+    strict: bool | None = None
+    cache: Cache | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ToolChoice:
+    """Which tools may or must be called.
+
+    ``kind``: ``auto``, ``none``, ``any`` (at least one), ``named`` (exactly ``name``). ``allowed`` narrows the offered
+    tools to these names. ``parallel`` False forbids more than one call a turn; None leaves the target's default.
+    """
+
+    kind: Literal["auto", "none", "any", "named"] | None = None
+    name: str | None = None
+    allowed: tuple[str, ...] | None = None
+    parallel: bool | None = None
+    path: str = "tool_choice"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """Sampling knobs; None is absent (or null), which is not a value."""
+
+    temperature: float | None = None
+    top_p: float | None = None
+    top_k: int | None = None
+    seed: int | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logit_bias: Mapping[str, float] | None = None
+    n: int | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """How hard to think: an ``effort`` word, or an explicit ``mode`` with a token ``budget``."""
+
+    effort: Effort | None = None
+    mode: Literal["enabled", "adaptive", "disabled", "between_tools"] | None = None
+    budget: int | None = None
+    display: str | None = None
+    path: str = "reasoning_effort"
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFormat:
+    """The demanded shape of the answer; ``schema`` is the verbatim JSON text of the JSON Schema."""
+
+    kind: Literal["json_object", "json_schema"]
+    name: str | None = None
+    description: str | None = None
+    schema: str | None = None
+    strict: bool | None = None
+    path: str = "response_format"
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """A field of the client's dialect that has no neutral form.
+
+    ``essential`` is set when leaving it out would change what the answer *is* (audio output, web search): a writer
+    that cannot carry it must refuse. Otherwise it is dropped and listed; ``harmless`` ones are dropped without listing.
+    """
+
+    path: str
+    value: Any
+    essential: bool = False
+    harmless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One chat request, neutral. ``model`` is the client's name for the model."""
+
+    model: str
+    turns: tuple[Turn, ...]
+    system: tuple[Text, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    tool_choice: ToolChoice = ToolChoice()
+    sampling: Sampling = Sampling()
+    max_output_tokens: int | None = None
+    max_output_tokens_path: str = "max_tokens"
+    stop: tuple[str, ...] = ()
+    reasoning: Reasoning | None = None
+    output_format: OutputFormat | None = None
+    stream: bool = False
+    include_usage: bool = False
+    service_tier: str | None = None
+    user: str | None = None
+    metadata: Mapping[str, str] | None = None
+    extras: tuple[Extra, ...] = field(default=())

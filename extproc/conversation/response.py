@@ -1,0 +1,65 @@
+"""The neutral answer: blocks, why it stopped, and what it used."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from extproc.conversation.request import Text, Thinking, ToolCall
+
+
+class Stop(StrEnum):
+    """Why the model stopped. ``MALFORMED`` is the model's own failure (a broken tool call), not a finished answer."""
+
+    END = "end"
+    STOP_SEQUENCE = "stop_sequence"
+    LENGTH = "length"
+    CONTEXT_FULL = "context_full"
+    TOOL_CALLS = "tool_calls"
+    FILTERED = "filtered"
+    MALFORMED = "malformed"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Token counts. None means "not said", which is not zero.
+
+    ``input_tokens`` is every prompt token, cached and cache-written ones included; ``output_tokens`` includes
+    reasoning.
+    """
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    total_tokens: int | None = None
+    cached_input_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def updated(self, later: "Usage") -> "Usage":
+        """Cumulative counts: the later word wins field by field, and silence changes nothing."""
+        return Usage(
+            later.input_tokens if later.input_tokens is not None else self.input_tokens,
+            later.output_tokens if later.output_tokens is not None else self.output_tokens,
+            later.total_tokens if later.total_tokens is not None else self.total_tokens,
+            later.cached_input_tokens if later.cached_input_tokens is not None else self.cached_input_tokens,
+            later.cache_write_tokens if later.cache_write_tokens is not None else self.cache_write_tokens,
+            later.reasoning_tokens if later.reasoning_tokens is not None else self.reasoning_tokens,
+        )
+
+
+#: The usage of an exchange of which nothing is known yet.
+NO_USAGE = Usage()
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One whole answer. ``id`` and ``model`` are the upstream's words, None where it has none."""
+
+    blocks: tuple[Text | Thinking | ToolCall, ...]
+    stop: Stop
+    native_stop: str
+    usage: Usage
+    id: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    #: Paths of the upstream's answer that the neutral form cannot hold (``output.message.content[1].image``).
+    losses: tuple[str, ...] = ()

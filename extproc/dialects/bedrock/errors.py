@@ -1,0 +1,106 @@
+"""AWS error replies, and the exceptions that arrive inside a stream that began as a 200.
+
+The status stays the vendor's. The error's name comes from the header, then from the body, in the forms that AWS
+services use: ``ThrottlingException:http://internal.amazon.com/...``, ``com.amazon.coral.validate#ValidationException``
+(botocore 1.44 ``parsers.BaseRestParser``).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from extproc.conversation.errors import ApiError, Kind, UpstreamError
+
+# Lower-case, because stream frames begin the same names with a small letter. Faults of the credential are the
+# gateway's, not the caller's: permission, never "your API key is invalid".
+_KINDS: Mapping[str, tuple[Kind, int]] = {
+    "validationexception": (Kind.INVALID_REQUEST, 400),
+    "servicequotaexceededexception": (Kind.INVALID_REQUEST, 400),
+    "accessdeniedexception": (Kind.PERMISSION, 403),
+    "unrecognizedclientexception": (Kind.PERMISSION, 403),
+    "invalidsignatureexception": (Kind.PERMISSION, 403),
+    "incompletesignatureexception": (Kind.PERMISSION, 403),
+    "missingauthenticationtokenexception": (Kind.PERMISSION, 403),
+    "expiredtokenexception": (Kind.PERMISSION, 403),
+    "resourcenotfoundexception": (Kind.MODEL_NOT_FOUND, 404),
+    "unknownoperationexception": (Kind.NOT_FOUND, 404),
+    "modeltimeoutexception": (Kind.TIMEOUT, 408),
+    "modelerrorexception": (Kind.SERVER, 424),
+    "modelstreamerrorexception": (Kind.SERVER, 424),
+    "throttlingexception": (Kind.RATE_LIMIT, 429),
+    "modelnotreadyexception": (Kind.RATE_LIMIT, 429),
+    "internalserverexception": (Kind.SERVER, 500),
+    "serviceunavailableexception": (Kind.OVERLOADED, 503),
+}
+_ARN = re.compile(r"\barn:aws[\w-]*:\S+")
+_KIND_BY_STATUS: Mapping[int, Kind] = {
+    400: Kind.INVALID_REQUEST,
+    401: Kind.AUTHENTICATION,
+    403: Kind.PERMISSION,
+    404: Kind.NOT_FOUND,
+    408: Kind.TIMEOUT,
+    413: Kind.TOO_LARGE,
+    429: Kind.RATE_LIMIT,
+    503: Kind.OVERLOADED,
+    504: Kind.TIMEOUT,
+}
+# How a ValidationException says that the prompt does not fit; the wording differs by model family. The phrases are from
+# live answers: "Input is too long for requested model", "prompt is too long: ... tokens > ... maximum", "Too many input
+# tokens", "maximum context length", "exceed context limit".
+_TOO_LONG = ("too long", "too many input tokens", "context length", "context limit", "context window")
+
+
+def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+    """The error of a reply that is not 2xx; ``headers`` has lower-case names. Never raises."""
+    known = _maybe_object(body)
+    if known is None and "x-amzn-errortype" not in headers:
+        return ApiError(status, Kind.SERVER, f"Bedrock answered {status} without an AWS error body")
+    fields = known or {}
+    name = _error_name(headers, fields)
+    return _api_error(name, fields, status)
+
+
+def read_exception(name: str, payload: bytes) -> ApiError:
+    """An ``exception`` frame; the status is what the same error would have had as a reply."""
+    return _api_error(name, _maybe_object(payload) or {}, None)
+
+
+def bad_answer(problem: str) -> UpstreamError:
+    """Bedrock said 200, but ``problem``."""
+    return UpstreamError(ApiError(502, Kind.SERVER, f"Bedrock answered 200, but {problem}"))
+
+
+def _api_error(name: str | None, fields: dict[str, Any], status: int | None) -> ApiError:
+    kind, usual = _KINDS.get((name or "").lower(), (None, 500))
+    status = usual if status is None else status
+    kind = kind or _KIND_BY_STATUS.get(status, Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.SERVER)
+    message = _maybe_text(fields, "message", "Message") or f"Bedrock reported {name or 'an error'} and gave no message"
+    if kind is Kind.INVALID_REQUEST and any(phrase in message.lower() for phrase in _TOO_LONG):
+        kind = Kind.CONTEXT_LENGTH
+    if kind is Kind.PERMISSION:
+        # These name the gateway's own role and account, which are no business of the caller's.
+        message = _ARN.sub("(an AWS identity or resource)", message)
+    original = fields.get("originalStatusCode")
+    if isinstance(original, int):
+        told = _maybe_text(fields, "originalMessage")
+        message += f" (the model answered {original}{f': {told}' if told else ''})"
+    return ApiError(status, kind, message, native_type=name)
+
+
+def _error_name(headers: Mapping[str, str], fields: dict[str, Any]) -> str | None:
+    found = headers.get("x-amzn-errortype") or _maybe_text(fields, "code", "Code", "__type")
+    return found.split(":", 1)[0].rsplit("#", 1)[-1].strip() or None if found else None
+
+
+def _maybe_object(body: bytes) -> dict[str, Any] | None:
+    try:
+        decoded = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return decoded if isinstance(decoded, dict) else None
+
+
+def _maybe_text(fields: dict[str, Any], *names: str) -> str | None:
+    return next((value for name in names if isinstance(value := fields.get(name), str) and value), None)

@@ -1,0 +1,40 @@
+"""Images; and the refusal of what Converse could carry only in part, or not from here."""
+
+from typing import Any
+
+from extproc.conversation.errors import Loss, Refusal
+from extproc.conversation.request import Image
+
+_FORMATS = {
+    "image/png": "png",
+    "image/jpeg": "jpeg",
+    "image/jpg": "jpeg",
+    "image/gif": "gif",
+    "image/webp": "webp",
+}
+_FORMAT_BY_SUFFIX = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp"}
+_WANTED = "Bedrock takes PNG, JPEG, GIF and WebP images"
+_INLINE = "send a data URI (data:image/png;base64,...)"
+
+
+def write_image(image: Image, losses: list[Loss]) -> dict[str, Any]:
+    """An ``ImageBlock``; raises ``Refusal`` for remote images, stored files and other formats."""
+    if image.detail not in {None, "auto"}:
+        losses.append(Loss(image.path, "drop", "Bedrock has no image detail level"))
+    if image.data is not None:
+        kind = _FORMATS.get((image.media_type or "").lower())
+        if kind is None:
+            raise Refusal(image.path, f"{_WANTED}; convert the image, or name its true media type")
+        return {"image": {"format": kind, "source": {"bytes": image.data}}}
+    if image.url is not None and image.url.startswith("s3://"):
+        return {"image": {"format": _stored_format(image), "source": {"s3Location": {"uri": image.url}}}}
+    if image.url is not None:
+        raise Refusal(image.path, f"Bedrock fetches no remote images; {_INLINE}, or name an s3:// location")
+    raise Refusal(image.path, f"Bedrock knows no stored files; {_INLINE}")
+
+
+def _stored_format(image: Image) -> str:
+    suffix = (image.url or "").rsplit(".", 1)[-1].lower()
+    if suffix not in _FORMAT_BY_SUFFIX:
+        raise Refusal(image.path, f"{_WANTED}; end the s3:// location in .png, .jpg, .gif or .webp to say which it is")
+    return _FORMAT_BY_SUFFIX[suffix]

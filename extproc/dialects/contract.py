@@ -1,0 +1,135 @@
+"""What the exchange asks of a dialect. All of it is pure; time and ids come in as arguments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from extproc.conversation.capabilities import Capabilities
+from extproc.conversation.errors import ApiError, Loss
+from extproc.conversation.events import Event
+from extproc.conversation.request import Request
+from extproc.conversation.response import Response, Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What an answer says about itself where the upstream says nothing: id tail, model name, Unix seconds."""
+
+    id: str
+    model: str
+    created: int
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamRequest:
+    """A request in the upstream's format.
+
+    ``output_tool`` is the name of the forced tool whose arguments are to come back as the content (a stand-in for
+    structured output), None in the usual case; readers are told it.
+    """
+
+    body: bytes
+    losses: tuple[Loss, ...] = ()
+    output_tool: str | None = None
+
+
+class StreamWriter(Protocol):
+    """Writes one client stream.
+
+    Bytes out for events in; after ``Ended`` or ``Fault`` every further event gives ``b""``.
+    """
+
+    def write(self, event: Event) -> bytes:
+        """The client's bytes for one event, ``b""`` when it shows nothing."""
+
+
+class StreamReader(Protocol):
+    """Reads one upstream stream. Never raises for what an upstream sends: a broken stream ends in a ``Fault`` event."""
+
+    def feed(self, chunk: bytes) -> Sequence[Event]:
+        """The events completed by this chunk."""
+
+    def finish(self) -> Sequence[Event]:
+        """The end of the bytes: ``Ended`` when the upstream finished properly (if not yet given), else ``Fault``."""
+
+
+class StreamTap(Protocol):
+    """Watches a same-dialect stream: bytes through, usage out."""
+
+    usage: Usage
+    model: str | None
+    #: The upstream's in-band error, once seen.
+    fault: ApiError | None
+
+    def feed(self, chunk: bytes) -> bytes:
+        """The bytes for the client: the chunk itself, less the usage event when that was the gateway's own wish."""
+
+    def finish(self) -> bytes:
+        """What is left at the end, plus an error event when the upstream's terminator never came."""
+
+
+@dataclass(frozen=True, slots=True)
+class Peek:
+    """The routing facts of a request body: read without reading the rest."""
+
+    model: str
+    stream: bool = False
+
+
+class ClientDialect(Protocol):
+    """A front end, and the passthrough tools of a dialect that is both ends."""
+
+    name: str
+    stream_content_type: str
+
+    def peek(self, body: bytes) -> Peek:
+        """``model`` and ``stream`` of a JSON body.
+
+        Raises ``ClientError`` (400, param) when they are absent or wrong.
+        """
+
+    def read_request(self, body: bytes) -> Request:
+        """The whole request; raises ``ClientError`` naming the JSON path."""
+
+    def write_response(self, response: Response, request: Request, identity: Identity) -> bytes:
+        """The answer's body."""
+
+    def stream_writer(self, request: Request, identity: Identity) -> StreamWriter:
+        """A fresh writer for one stream."""
+
+    def write_error(self, error: ApiError) -> bytes:
+        """The error's body."""
+
+    def error_event(self, error: ApiError) -> bytes:
+        """The same error inside a stream that has begun."""
+
+    def edit(self, body: bytes, *, model: str | None, include_usage: bool) -> bytes:
+        """Same-dialect edits in place: the model replaced, usage asked for. Other bytes stay; no edit, same object."""
+
+    def asks_usage(self, body: bytes) -> bool:
+        """Whether the client itself asked for usage in its stream."""
+
+    def read_usage(self, body: bytes) -> tuple[Usage, str | None]:
+        """Usage and model of a whole JSON answer; nothing known when it is not such an answer."""
+
+    def stream_tap(self, *, strip_usage: bool) -> StreamTap:
+        """A fresh tap for one stream."""
+
+
+class UpstreamDialect(Protocol):
+    """A back end."""
+
+    name: str
+    stream_content_type: str
+
+    def write_request(self, request: Request, model: str, capabilities: Capabilities) -> UpstreamRequest:
+        """The upstream's body for ``model``; raises ``Refusal`` for content that it cannot carry."""
+
+    def read_response(self, body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
+        """The answer; raises ``UpstreamError`` when it is none."""
+
+    def stream_reader(self, headers: Mapping[str, str], sent: UpstreamRequest) -> StreamReader:
+        """A fresh reader for one stream."""
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """The error of a reply that is not 2xx; never raises."""

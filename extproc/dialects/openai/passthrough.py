@@ -1,0 +1,136 @@
+"""What the gateway does to OpenAI bodies that stay OpenAI: two edits in place, and reading usage.
+
+Every byte that is not edited stays as it was: number literals, key order, unknown fields, white space.
+"""
+
+from typing import Any, Final
+
+import msgspec
+
+from extproc.conversation.response import NO_USAGE, Usage
+from extproc.dialects.openai.body import invalid_json
+from extproc.wire import jsontext
+from extproc.wire.errors import JsonError
+
+_WITH_USAGE: Final = b'{"include_usage":true}'
+
+
+class _StreamOptions(msgspec.Struct):
+    include_usage: bool | None = None
+
+
+class _Asking(msgspec.Struct):
+    stream_options: _StreamOptions | None = None
+
+
+class _Editable(msgspec.Struct):
+    model: msgspec.Raw = msgspec.Raw()
+    stream_options: msgspec.Raw = msgspec.Raw()
+
+
+class _Answer(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+
+
+_asking: Final = msgspec.json.Decoder(_Asking)
+_editable: Final = msgspec.json.Decoder(_Editable)
+_answer: Final = msgspec.json.Decoder(_Answer)
+
+
+def edit(body: bytes, *, model: str | None, include_usage: bool) -> bytes:
+    """``body`` with another model, and with usage asked for; the same object when it says so already.
+
+    ``include_usage`` is for bodies with ``stream: true``: OpenAI refuses ``stream_options`` elsewhere. Options of a
+    wrong type are left for the upstream to refuse.
+
+    Raises:
+        ClientError: the body is no JSON object.
+    """
+    try:
+        known = jsontext.peek(body, _editable)
+        if model is not None and maybe_value(known.model) != model:
+            body = _with_member(body, "model", bytes(known.model), msgspec.json.encode(model))
+        if include_usage:
+            body = _with_usage(body, bytes(known.stream_options))
+    except JsonError as error:
+        raise invalid_json(error) from error
+    return body
+
+
+def asks_usage(body: bytes) -> bool:
+    """Whether the client itself asked for usage in its stream; False for a body that cannot be read."""
+    try:
+        options = jsontext.peek(body, _asking).stream_options
+    except JsonError:
+        return False
+    return options is not None and options.include_usage is True
+
+
+def read_usage(body: bytes) -> tuple[Usage, str | None]:
+    """Usage and model of a whole answer of any OpenAI endpoint; nothing known of anything else."""
+    try:
+        answer = _answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NO_USAGE, None
+    return usage_of(maybe_value(answer.usage)), maybe_text(answer.model)
+
+
+def maybe_value(raw: msgspec.Raw) -> Any:
+    """The value of a slice, None when it is absent or cannot be held."""
+    text = bytes(raw)
+    if not text:
+        return None
+    try:
+        return jsontext.parse(text)
+    except JsonError:
+        return None
+
+
+def maybe_text(raw: msgspec.Raw) -> str | None:
+    """The slice's value if it is a string that is not empty."""
+    value = maybe_value(raw)
+    return value if isinstance(value, str) and value else None
+
+
+def usage_of(value: Any) -> Usage:
+    """A ``usage`` object in the words of either API; a count that is no natural number is not known."""
+    if not isinstance(value, dict):
+        return NO_USAGE
+    prompt = value.get("prompt_tokens_details", value.get("input_tokens_details"))
+    completion = value.get("completion_tokens_details", value.get("output_tokens_details"))
+    return Usage(
+        input_tokens=_maybe_count(value, "prompt_tokens", "input_tokens"),
+        output_tokens=_maybe_count(value, "completion_tokens", "output_tokens"),
+        total_tokens=_maybe_count(value, "total_tokens"),
+        cached_input_tokens=_maybe_count(prompt, "cached_tokens"),
+        cache_write_tokens=_maybe_count(prompt, "cache_write_tokens"),
+        reasoning_tokens=_maybe_count(completion, "reasoning_tokens"),
+    )
+
+
+def _maybe_count(counts: Any, *names: str) -> int | None:
+    if not isinstance(counts, dict):
+        return None
+    for name in names:
+        count = counts.get(name)
+        if isinstance(count, int | float) and not isinstance(count, bool) and count >= 0 and count == int(count):
+            return int(count)
+    return None
+
+
+def _with_member(body: bytes, key: str, old_value: bytes, value: bytes) -> bytes:
+    if not old_value:
+        return jsontext.insert_member(body, key, value)
+    return jsontext.replace_member(body, key, value)
+
+
+def _with_usage(body: bytes, options: bytes) -> bytes:
+    """``options`` is the text of ``stream_options``, empty when it is absent."""
+    if options in (b"", b"null"):
+        return _with_member(body, "stream_options", options, _WITH_USAGE)
+    asked = jsontext.parse(options)
+    if not isinstance(asked, dict) or asked.get("include_usage") not in (None, False):
+        return body
+    old_value = b"null" if "include_usage" in asked else b""
+    return jsontext.replace_member(body, "stream_options", _with_member(options, "include_usage", old_value, b"true"))

@@ -1,0 +1,304 @@
+"""The exchange: one HTTP request through the gateway, as a state machine without I/O.
+
+Rules:
+
+1. Every event gets exactly one action. ``TABLE`` lists what may follow what; a row that is not there is a bug of ours
+   (or of an Envoy configured unlike the documented one) and raises, which the server counts, logs and turns into
+   ``fail()``.
+2. The request's body is buffered by Envoy, so one ``RequestBody`` is the whole body, whatever its ``end`` says: with
+   trailers behind it Envoy never marks the end.
+3. "The end of the response" is a body with ``end`` or trailers. Nothing can be written in answer to trailers; an
+   answer that still owes the client something then is cut, because a clean end would make a part look whole.
+4. While the response is buffered its headers wait, so its status can still change; once a stream runs only bytes can
+   be said.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, ClassVar
+
+from extproc.conversation.errors import ApiError, ClientError, Kind, UpstreamError
+from extproc.conversation.response import NO_USAGE, Usage
+from extproc.dialects.contract import ClientDialect
+from extproc.exchange import replies
+from extproc.exchange.attempt import Answer, Attempt, Flow, Handling
+from extproc.exchange.endpoints import Found, client_of, maybe_endpoint
+from extproc.exchange.gateway import Gateway
+from extproc.exchange.messages import (
+    PASS,
+    Action,
+    BodyMode,
+    Event,
+    Headers,
+    Proceed,
+    Reply,
+    RequestBody,
+    RequestHeaders,
+    RequestTrailers,
+    ResponseBody,
+    ResponseHeaders,
+    ResponseTrailers,
+)
+from extproc.exchange.record import Outcome, Record
+from extproc.exchange.router import Intake, route
+from extproc.registry import client_dialect
+
+
+class State(Enum):
+    """Where an exchange stands."""
+
+    IDLE = "idle"
+    WAIT_BODY = "wait_body"
+    SENT = "sent"
+    STREAMING = "streaming"
+    WAIT_RESPONSE = "wait_response"
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Edges:
+    """What the exchange may know of the world outside: randomness in [0, 1), monotonic and Unix seconds, fresh ids."""
+
+    draw: Callable[[], float]
+    now: Callable[[], float]
+    wall: Callable[[], float]
+    new_id: Callable[[], str]
+
+
+class Exchange:
+    """One request. Not shared between requests, not used after ``finish``."""
+
+    __slots__ = ("_attempt", "_client", "_flow", "_found", "_gateway", "_headers", "_whole", "edges", "record", "state")
+
+    def __init__(self, gateway: Gateway, edges: Edges) -> None:
+        self._gateway = gateway
+        self.edges = edges
+        self.state = State.IDLE
+        self.record = Record(started=edges.now())
+        self._client: ClientDialect = client_dialect("OpenAI")
+        self._headers: Headers = {}
+        self._found: Found | None = None
+        self._attempt: Attempt | None = None
+        self._flow: Flow | None = None
+        self._whole: Callable[[bytes], Answer] | None = None
+
+    def receive(self, event: Event) -> Action:
+        """The action for one event. Raises only for a bug, or an order of events that no documented setup produces."""
+        handler = self.TABLE[self.state].get(type(event))
+        if handler is None:
+            raise RuntimeError(f"{type(event).__name__} in state {self.state.value}")
+        return handler(self, event)
+
+    def fail(self) -> Action:
+        """After ``receive`` raised.
+
+        A 500 in the client's dialect; once the headers have left, Envoy cuts the stream.
+        """
+        error = ApiError(500, Kind.SERVER, "the gateway failed on this request; its log has the reason")
+        return self._refuse(error, "llmroute_internal_error", "internal_error")
+
+    def finish(self) -> Record:
+        """The end of it, whoever ended it: what is to be logged and counted."""
+        if self.record.ended is None:
+            self.record.ended = self.edges.now()
+        return self.record
+
+    def _begin(self, event: RequestHeaders) -> Action:
+        headers = event.headers
+        record = self.record
+        record.request_id = headers.get("x-request-id", "")
+        record.method = headers.get(":method", "")
+        path = headers.get(":path", "")
+        self._headers = headers
+        found = maybe_endpoint(path, self._gateway.config.path_prefix)
+        self._client = client_dialect(found.endpoint.client if found else client_of(path))
+        record.client_dialect = self._client.name
+        if found is None:
+            error = ApiError(
+                404, Kind.NOT_FOUND, f"unknown path {path.partition('?')[0][:200]}; see /v1/models for what is served"
+            )
+            return self._refuse(error, "llmroute_unknown_path", "client_error")
+        record.operation = found.endpoint.operation
+        if record.method not in found.endpoint.methods:
+            allowed = ", ".join(found.endpoint.methods)
+            error = ApiError(405, Kind.INVALID_REQUEST, f"{record.method} is not allowed here; use {allowed}")
+            return self._refuse(error, "llmroute_method_not_allowed", "client_error", (("allow", allowed),))
+        if "GET" in found.endpoint.methods:
+            return self._models(found)
+        if event.end:
+            return self._no_body(RequestTrailers())
+        self._found = found
+        self.state = State.WAIT_BODY
+        return PASS
+
+    def _models(self, found: Found) -> Action:
+        models = self._gateway.index.models(self._headers.get(":authority", ""))
+        body = replies.models_body(models, found.model_id)
+        if body is None:
+            return self._refuse(replies.no_such_model(found.model_id or ""), "llmroute_model_not_found", "client_error")
+        self._close(200, "ok")
+        return Reply(200, body, "llmroute_models", replies.JSON)
+
+    def _no_body(self, event: RequestTrailers) -> Action:
+        del event
+        error = ApiError(400, Kind.INVALID_REQUEST, "the request has no body; send a JSON object", code="invalid_json")
+        return self._refuse(error, "llmroute_bad_request", "client_error")
+
+    def _route(self, event: RequestBody) -> Action:
+        found = self._found
+        if found is None:
+            raise RuntimeError("a body before its headers")
+        intake = Intake(self._gateway, self._client, found.endpoint, self._headers, event.body, self.record)
+        try:
+            routed = route(intake, self.edges.draw, lambda: int(self.edges.wall()), self.edges.new_id)
+        except ClientError as error:
+            outcome: Outcome = "client_error" if error.error.status < 500 else "gateway_error"
+            return self._refuse(
+                error.error, replies.details_of(error.error), outcome, replies.retry_headers(error.error)
+            )
+        self._attempt = routed.attempt
+        self.record.routed = self.edges.now()
+        self.state = State.SENT
+        return routed.action
+
+    def _response(self, event: ResponseHeaders) -> Action:
+        record = self.record
+        record.responded = self.edges.now()
+        status = int(event.headers.get(":status", "0"))
+        record.status = status
+        details = event.attributes.get("response.code_details", "via_upstream")
+        if details != "via_upstream" or self._attempt is None:
+            error = replies.own_reply(status, details, record.backend)
+            return self._refuse(error, details, "gateway_error", replies.retry_headers(error))
+        try:
+            handling = self._attempt.response(status, event.headers, end=event.end)
+        except UpstreamError as broken:
+            return self._refuse(broken.error, "llmroute_upstream_error", "upstream_error", self._kept(event.headers))
+        return self._handle(handling, status, end=event.end)
+
+    def _handle(self, handling: Handling, status: int, *, end: bool) -> Action:
+        self._flow, self._whole = handling.flow, handling.whole
+        if self._flow is not None:
+            self.state, mode = State.STREAMING, BodyMode.STREAMED
+            self.record.stream = True
+        elif self._whole is not None:
+            self.state, mode = State.WAIT_RESPONSE, BodyMode.BUFFERED
+        else:
+            self.state, mode = State.DONE, None
+            self._close(status, "ok" if status < 400 else "upstream_error", at_end=end)
+            if not handling.set_headers and not handling.remove_headers:
+                return PASS
+        return Proceed(handling.set_headers, handling.remove_headers, body_mode=mode)
+
+    def _stream(self, event: ResponseBody) -> Action:
+        flow, record = self._flow, self.record
+        if flow is None:
+            raise RuntimeError("a stream without a flow")
+        if record.first_body is None:
+            record.first_body = self.edges.now()
+        out = flow.feed(event.body)
+        if event.end:
+            tail = flow.finish()
+            if tail:
+                out += tail
+            self._end_stream(flow)
+        metadata = self._meter(flow.usage) if flow.usage is not record.usage else None
+        if out is event.body or out == event.body:
+            return PASS if metadata is None else Proceed(metadata=metadata)
+        return Proceed(body=out, metadata=metadata)
+
+    def _stream_trailers(self, event: ResponseTrailers) -> Action:
+        del event
+        flow = self._flow
+        if flow is None:
+            raise RuntimeError("a stream without a flow")
+        owed = flow.finish()
+        self._end_stream(flow)
+        metadata = self._meter(flow.usage) if flow.usage is not self.record.usage else None
+        if owed:
+            return Reply(502, b"", "llmroute_upstream_truncated", metadata=metadata)
+        return PASS if metadata is None else Proceed(metadata=metadata)
+
+    def _end_stream(self, flow: Flow) -> None:
+        self._close(self.record.status, "ok" if flow.fault is None else "upstream_error")
+        self.record.error = "" if flow.fault is None else flow.fault.message
+
+    def _whole_body(self, event: ResponseBody) -> Action:
+        whole, record = self._whole, self.record
+        if whole is None:
+            raise RuntimeError("a body that nobody asked for")
+        record.first_body = self.edges.now()
+        try:
+            answer = whole(event.body)
+        except UpstreamError as broken:
+            answer = Answer(
+                broken.error.status, self._client.write_error(broken.error), "application/json", error=broken.error
+            )
+        status = answer.status or record.status
+        self._close(status, "ok" if answer.error is None and status < 400 else "upstream_error")
+        record.error = "" if answer.error is None else answer.error.message
+        metadata = self._meter(answer.usage) if answer.usage is not NO_USAGE else None
+        if answer.body is None:
+            return PASS if metadata is None else Proceed(metadata=metadata)
+        return Proceed(*replies.replaced(answer), body=answer.body, metadata=metadata)
+
+    def _whole_trailers(self, event: ResponseTrailers) -> Action:
+        del event
+        action = self._whole_body(ResponseBody(b"", end=True))
+        if isinstance(action, Proceed) and action.body is not None:
+            return Reply(self.record.status, action.body, "llmroute_upstream_error", replies.JSON, action.metadata)
+        return action
+
+    def _foreign(self, event: ResponseHeaders) -> Action:
+        """A filter before ours answered: its reply is not ours to change, and no request phase was seen."""
+        self.record.operation = "local_reply"
+        self._close(int(event.headers.get(":status", "0")), "gateway_error")
+        return PASS
+
+    def _pass(self, event: Event) -> Action:
+        del event
+        return PASS
+
+    def _refuse(
+        self, error: ApiError, details: str, outcome: Outcome, headers: tuple[tuple[str, str], ...] = ()
+    ) -> Action:
+        self._close(error.status, outcome)
+        self.record.error = error.message
+        metadata = {"model": self.record.model} if self.record.model else None
+        return Reply(error.status, self._client.write_error(error), details, (*replies.JSON, *headers), metadata)
+
+    def _kept(self, headers: Headers) -> tuple[tuple[str, str], ...]:
+        wait = headers.get("retry-after")
+        return (("retry-after", wait),) if wait else ()
+
+    def _close(self, status: int, outcome: Outcome, *, at_end: bool = True) -> None:
+        self.state = State.DONE
+        self.record.status = status
+        self.record.outcome = outcome
+        if at_end:
+            self.record.ended = self.edges.now()
+
+    def _meter(self, usage: Usage) -> Mapping[str, str | int] | None:
+        self.record.usage = usage
+        return replies.usage_metadata(usage)
+
+    TABLE: ClassVar[Mapping[State, Mapping[type[Event], Callable[[Any, Any], Action]]]] = {
+        State.IDLE: {RequestHeaders: _begin, ResponseHeaders: _foreign},
+        State.WAIT_BODY: {RequestBody: _route, RequestTrailers: _no_body, ResponseHeaders: _response},
+        State.SENT: {RequestBody: _pass, RequestTrailers: _pass, ResponseHeaders: _response},
+        State.STREAMING: {ResponseBody: _stream, ResponseTrailers: _stream_trailers},
+        State.WAIT_RESPONSE: {
+            ResponseHeaders: _response,
+            ResponseBody: _whole_body,
+            ResponseTrailers: _whole_trailers,
+        },
+        State.DONE: {
+            RequestHeaders: _pass,
+            RequestBody: _pass,
+            RequestTrailers: _pass,
+            ResponseHeaders: _pass,
+            ResponseBody: _pass,
+            ResponseTrailers: _pass,
+        },
+    }

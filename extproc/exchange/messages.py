@@ -1,0 +1,104 @@
+"""What the exchange is told and what it answers: one action for every event, as ext_proc demands.
+
+Header names are lower-case; repeated headers are joined with a comma. Values are text decoded as latin-1, so that every
+byte survives the way in and out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+Headers = Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHeaders:
+    """The request begins; ``end`` when no body follows."""
+
+    headers: Headers
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestBody:
+    """The request's body, or a part of it."""
+
+    body: bytes
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RequestTrailers:
+    """The request's trailers: also an end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseHeaders:
+    """The response begins, the upstream's or one of Envoy's own.
+
+    ``attributes``: ``response.code_details`` (``via_upstream`` for a real upstream), ``request.path``,
+    ``xds.route_name``.
+    """
+
+    headers: Headers
+    end: bool
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseBody:
+    """The response's body, or a part of it."""
+
+    body: bytes
+    end: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ResponseTrailers:
+    """The response's trailers: also an end."""
+
+
+Event = RequestHeaders | RequestBody | RequestTrailers | ResponseHeaders | ResponseBody | ResponseTrailers
+
+
+class BodyMode(Enum):
+    """How Envoy shall send the response's body; only heeded in the reply to ``ResponseHeaders``."""
+
+    BUFFERED = "buffered"
+    STREAMED = "streamed"
+
+
+@dataclass(slots=True)
+class Proceed:
+    """Go on with the message, changed as said.
+
+    ``body`` None leaves the body as it is and ``b""`` empties it. ``set_headers`` overwrites or adds. ``body_mode``
+    also asks for trailers, because an HTTP/2 upstream that sends them never marks the end of its body.
+    """
+
+    set_headers: tuple[tuple[str, str], ...] = ()
+    remove_headers: tuple[str, ...] = ()
+    body: bytes | None = None
+    clear_route_cache: bool = False
+    body_mode: BodyMode | None = None
+    metadata: Mapping[str, str | int] | None = None
+
+
+@dataclass(slots=True)
+class Reply:
+    """Answer the client at once. Only legal while the response headers have not left.
+
+    ``details`` becomes Envoy's ``%RESPONSE_CODE_DETAILS%``.
+    """
+
+    status: int
+    body: bytes
+    details: str
+    headers: tuple[tuple[str, str], ...] = ()
+    metadata: Mapping[str, str | int] | None = None
+
+
+Action = Proceed | Reply
+
+#: Nothing to change. Shared, so that the server can answer it with bytes made once; never edit it.
+PASS = Proceed()

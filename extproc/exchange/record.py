@@ -1,0 +1,38 @@
+"""What is said of an exchange when it is over: the access log line and the metrics are made of this alone."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from extproc.conversation.response import NO_USAGE, Usage
+
+Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "internal_error", "disconnected"]
+
+
+@dataclass(slots=True)
+class Record:
+    """One exchange. Times are seconds of the injected monotonic clock; None when that point was never reached.
+
+    ``outcome`` ``disconnected``: the stream ended before the answer did; whether client or upstream left is known to
+    Envoy alone (its response flags). ``dropped`` names the request fields that did not reach the upstream.
+    """
+
+    request_id: str = ""
+    method: str = ""
+    operation: str = ""
+    model: str = ""
+    upstream_model: str = ""
+    route: str = ""
+    backend: str = ""
+    provider: str = ""
+    client_dialect: str = ""
+    status: int = 0
+    stream: bool = False
+    outcome: Outcome = "disconnected"
+    error: str = ""
+    usage: Usage = NO_USAGE
+    dropped: tuple[str, ...] = ()
+    started: float = 0.0
+    routed: float | None = None
+    responded: float | None = None
+    first_body: float | None = None
+    ended: float | None = None

@@ -1,0 +1,153 @@
+"""The router role: from a request's body to a backend and the message that goes there."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from extproc.conversation.errors import ClientError, Kind
+from extproc.dialects.contract import ClientDialect, Identity, Peek
+from extproc.exchange import replies
+from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
+from extproc.exchange.endpoints import Endpoint
+from extproc.exchange.gateway import Gateway, capabilities_for, maybe_target
+from extproc.exchange.messages import Headers, Proceed
+from extproc.exchange.passthrough import Passthrough
+from extproc.exchange.record import Record
+from extproc.exchange.translation import Translation
+from extproc.routing.index import Choice, Route
+from extproc.wire import multipart
+from extproc.wire.encoding import decode_all
+from extproc.wire.errors import TooLargeError, UnsupportedEncodingError, WireError
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A request as it came in; ``record`` is filled on the way."""
+
+    gateway: Gateway
+    client: ClientDialect
+    endpoint: Endpoint
+    headers: Headers
+    body: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The attempt that was made and what Envoy is told."""
+
+    attempt: Attempt
+    action: Proceed
+
+
+def route(intake: Intake, draw: Callable[[], float], now: Callable[[], int], new_id: Callable[[], str]) -> Routed:
+    """Pick the backend and write the request for it.
+
+    Raises ``ClientError`` (also 503 when the rule can serve nobody).
+    """
+    record = intake.record
+    body = _plain(intake)
+    peek = _peek(intake, body)
+    record.model, record.stream = peek.model, peek.stream
+    rule = _rule(intake, peek.model)
+    choice = _backend(rule, draw())
+    model = choice.model_name_override or peek.model
+    record.route, record.backend, record.upstream_model = rule.source, choice.name, model
+    attempt = _attempt(intake, choice, peek, Identity(new_id(), peek.model, now()))
+    outgoing = attempt.request(body)
+    if outgoing.losses:
+        record.dropped = tuple(loss.path for loss in outgoing.losses)
+    return Routed(attempt, _proceed(intake, choice, outgoing))
+
+
+def _plain(intake: Intake) -> bytes:
+    encoding = intake.headers.get("content-encoding")
+    if not encoding:
+        return intake.body
+    try:
+        return decode_all(intake.body, encoding, MAX_DECODED_BYTES)
+    except UnsupportedEncodingError as error:
+        raise ClientError(f"content-encoding: {error}", status=415) from error
+    except TooLargeError as error:
+        raise ClientError(f"the decoded body is too large: {error}", status=413, kind=Kind.TOO_LARGE) from error
+    except WireError as error:
+        raise ClientError(f"the body is not valid {encoding[:40]}: {error}") from error
+
+
+def _peek(intake: Intake, body: bytes) -> Peek:
+    if media_type(intake.headers) != "multipart/form-data":
+        return intake.client.peek(body)
+    if not intake.endpoint.multipart:
+        raise ClientError("content-type: this endpoint takes application/json, not a form", status=415)
+    try:
+        field = multipart.read_field(body, intake.headers.get("content-type", ""), "model")
+    except WireError as error:
+        raise ClientError(f"the form cannot be read: {error}") from error
+    if field is None or not field.value:
+        raise ClientError("you must provide a model: add a form field 'model'", param="model")
+    return Peek(field.value)
+
+
+def _rule(intake: Intake, model: str) -> Route:
+    host = intake.headers.get(":authority", "")
+    rule = intake.gateway.index.match(host, intake.headers, model, client=intake.endpoint.client)
+    if rule is None:
+        error = replies.no_such_model(model)
+        raise ClientError(error.message, param="model", code=error.code, status=404, kind=Kind.MODEL_NOT_FOUND)
+    return rule
+
+
+def _backend(rule: Route, drawn: float) -> Choice:
+    if rule.refusal:
+        reason = rule.refusal
+    elif (choice := rule.choose(drawn)) is not None:
+        return choice
+    else:
+        reason = "it has no backend with a weight above 0"
+    raise ClientError(
+        f"rule {rule.source} cannot serve this request: {reason}", status=503, kind=Kind.OVERLOADED, code="no_backend"
+    )
+
+
+def _attempt(intake: Intake, choice: Choice, peek: Peek, identity: Identity) -> Attempt:
+    operation = intake.endpoint.operation
+    model = choice.model_name_override or peek.model
+    target = maybe_target(choice, intake.client, operation, model, stream=peek.stream)
+    if target is None or (target.upstream is not None and not intake.endpoint.translated):
+        raise ClientError(
+            f"backend {choice.name!r} ({choice.schema}) cannot serve /v1/{operation}; "
+            "use a model that an OpenAI-compatible backend serves",
+            param="model",
+            code="unsupported_operation",
+        )
+    intake.record.provider = target.platform.provider
+    if target.upstream is None:
+        path = intake.headers.get(":path", "").partition("?")
+        return Passthrough(
+            intake.client,
+            intake.endpoint,
+            target.path + path[1] + path[2],
+            choice.model_name_override,
+            peek.stream,
+            intake.headers,
+        )
+    capabilities = capabilities_for(model, choice.capabilities)
+    return Translation(intake.client, target.upstream, target.path, model, capabilities, identity)
+
+
+def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
+    headers, gateway = intake.headers, intake.gateway
+    changed = [(gateway.config.backend_routing_header_key, choice.route_key)]
+    if outgoing.path != headers.get(":path"):
+        changed.append((":path", outgoing.path))
+    removed = [name for name in gateway.owned_headers if name in headers and name != changed[0][0]]
+    if outgoing.body is not None:
+        changed.append(("content-length", str(len(outgoing.body))))
+        removed += [name for name in (*outgoing.remove_headers, "content-encoding") if name in headers]
+    record = intake.record
+    return Proceed(
+        tuple(changed),
+        tuple(removed),
+        outgoing.body,
+        clear_route_cache=True,
+        metadata={"model": record.model, "backend": record.backend, "route": record.route},
+    )

@@ -1,0 +1,1 @@
+"""Where dialects are hosted: paths and version fields. Adds no mapping of its own."""

@@ -1,0 +1,26 @@
+"""AWS Bedrock: ``bedrock-runtime.{region}.amazonaws.com``, the model in the path.
+
+Paths: botocore 1.44 ``bedrock-runtime`` (2026-11-22). A model id may be an ARN, so every reserved character in it is
+percent-encoded, as botocore does (``:`` is ``%3A``, ``/`` is ``%2F``).
+"""
+
+from urllib.parse import quote
+
+from extproc.platforms.contract import Platform
+
+
+class BedrockPlatform:
+    """See ``extproc.platforms.contract.Platform``."""
+
+    provider = "aws.bedrock"
+    dialect = "bedrock"
+
+    def path(self, operation: str, model: str, *, stream: bool, version: str | None) -> str | None:
+        """Converse or ConverseStream; None for anything but chat. There is one version of the API."""
+        del version
+        if operation != "chat/completions":
+            return None
+        return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
+
+
+PLATFORM: Platform = BedrockPlatform()

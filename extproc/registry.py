@@ -1,0 +1,30 @@
+"""Finds dialects and platforms by the names in ``extproc.config.names``: the one place that imports by name.
+
+Adding a dialect or a platform is a new package and one line there; nothing else names it.
+"""
+
+from functools import cache
+from importlib import import_module
+from typing import cast
+
+from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
+from extproc.dialects.contract import ClientDialect, UpstreamDialect
+from extproc.platforms.contract import Platform
+
+
+@cache
+def client_dialect(schema: str) -> ClientDialect:
+    """The front end for an ``inputSchema.schema``; raises ``KeyError`` for an unknown one."""
+    return cast("ClientDialect", import_module(f"extproc.dialects.{CLIENT_DIALECTS[schema]}").DIALECT)
+
+
+@cache
+def platform(schema: str) -> Platform:
+    """The platform for an ``outputSchema.schema``; raises ``KeyError`` for an unknown one."""
+    return cast("Platform", import_module(f"extproc.platforms.{PLATFORMS[schema]}").PLATFORM)
+
+
+@cache
+def upstream_dialect(name: str) -> UpstreamDialect:
+    """The back end that a platform names as its dialect."""
+    return cast("UpstreamDialect", import_module(f"extproc.dialects.{name}").DIALECT)

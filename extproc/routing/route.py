@@ -1,0 +1,108 @@
+"""What a decision answers: a rule, and the backends it may choose."""
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+
+from extproc.config.schema import Backend, CapabilityOverrides, Config, OutputSchema, Rule, WeightedBackend
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One backend of a rule, with all that translation needs to know of it.
+
+    Attributes:
+        schema: ``outputSchema.schema``, a key of ``names.PLATFORMS``.
+        version: ``outputSchema.version``.
+        model_name_override: the model's name upstream, None when it is the client's own name for it.
+        host: the upstream's own host name; None in hand-written files.
+        capabilities: what the configuration knows better than the bundled table.
+    """
+
+    name: str
+    weight: int
+    schema: str
+    version: str | None
+    model_name_override: str | None
+    host: str | None
+    capabilities: CapabilityOverrides | None
+
+    @property
+    def route_key(self) -> str:
+        """The value of the backend header: what Envoy's routes are keyed on."""
+        return self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One rule. ``source`` is its provenance, or ``rules[3]`` in a file that has none.
+
+    ``refusal``: why the rule serves nobody at the moment; it keeps its traffic and answers 503.
+    """
+
+    index: int
+    source: str
+    name: str | None
+    refusal: str | None
+    backends: tuple[Choice, ...]
+    #: The running sum of the weights, position by position; empty when nothing can be chosen.
+    cumulative: tuple[int, ...]
+
+    def choose(self, draw: float) -> Choice | None:
+        """The backend that ``draw``, uniform in [0, 1), falls on; one of weight 0 spans nothing, so none falls on it.
+
+        None when no weight is above 0 or the rule is refused. Raises ``ValueError`` for a draw outside [0, 1).
+        """
+        if not 0 <= draw < 1:
+            raise ValueError(f"a draw lies in [0, 1), not {draw}")
+        if not self.cumulative:
+            return None
+        return self.backends[bisect_right(self.cumulative, draw * self.cumulative[-1])]
+
+
+class RouteCompiler:
+    """Compiles rules, each distinct list of backends once: most of ten thousand rules have the same few."""
+
+    def __init__(self, config: Config) -> None:
+        self._known: Mapping[str, Backend] = {backend.name: backend for backend in config.backends}
+        self._choices: dict[tuple[WeightedBackend, ...], tuple[Choice, ...]] = {}
+        self._cumulative: dict[tuple[int, ...], tuple[int, ...]] = {}
+
+    def route(self, index: int, rule: Rule) -> Route:
+        """The rule at position ``index`` of the file."""
+        choices = self._choices.get(rule.backends)
+        if choices is None:
+            choices = self._choices[rule.backends] = tuple(map(self._choice, rule.backends))
+        sums = () if rule.refusal is not None else tuple(accumulate(choice.weight for choice in choices))
+        if not sums or sums[-1] == 0:
+            sums = ()
+        return Route(
+            index=index,
+            source=rule.source or f"rules[{index}]",
+            name=rule.name,
+            refusal=rule.refusal,
+            backends=choices,
+            cumulative=self._cumulative.setdefault(sums, sums),
+        )
+
+    def _choice(self, chosen: WeightedBackend) -> Choice:
+        """An inline ``outputSchema`` wins over that of ``backends``; host and capabilities come from there alone."""
+        backend = self._known.get(chosen.name)
+        schema = self._schema(chosen, backend)
+        return Choice(
+            name=chosen.name,
+            weight=chosen.weight,
+            schema=schema.schema_,
+            version=schema.version,
+            model_name_override=chosen.model_name_override,
+            host=backend.host if backend is not None else None,
+            capabilities=backend.capabilities if backend is not None else None,
+        )
+
+    @staticmethod
+    def _schema(chosen: WeightedBackend, backend: Backend | None) -> OutputSchema:
+        if chosen.output_schema is not None:
+            return chosen.output_schema
+        assert backend is not None, "the schema of the file checks that every name is known"
+        return backend.output_schema

@@ -1,0 +1,42 @@
+"""The registries, the code behind them and the docs name the same things."""
+
+from pathlib import Path
+
+import pytest
+
+from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
+from extproc.registry import client_dialect, platform, upstream_dialect
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("schema", PLATFORMS)
+def test_every_platform_name_leads_to_a_platform(schema: str) -> None:
+    """A value of outputSchema.schema has a platform whose dialect exists and which serves chat."""
+    host = platform(schema)
+
+    assert upstream_dialect(host.dialect).name == host.dialect
+    assert host.path("chat/completions", "m", stream=False, version=None)
+
+
+@pytest.mark.parametrize("schema", CLIENT_DIALECTS)
+def test_every_client_schema_leads_to_a_dialect(schema: str) -> None:
+    """A value of inputSchema.schema has a front end named like its package."""
+    assert client_dialect(schema).name == CLIENT_DIALECTS[schema]
+
+
+def test_the_docs_table_lists_every_pair() -> None:
+    """The dialects page names each client and each upstream schema."""
+    page = (ROOT / "docs/dialects/README.md").read_text()
+
+    assert [name for name in (*CLIENT_DIALECTS, *PLATFORMS) if name not in page] == []
+
+
+def test_every_dialect_has_the_same_four_modules() -> None:
+    """A dialect package is request, response, stream and errors, so that a reader of one knows all."""
+    folders = [p for p in (ROOT / "extproc/dialects").iterdir() if p.is_dir() and not p.name.startswith("__")]
+
+    assert {
+        p.name: [m for m in ("request", "response", "stream", "errors") if not (p / f"{m}.py").exists()]
+        for p in folders
+    } == {p.name: [] for p in folders}
