@@ -131,13 +131,19 @@ class Capabilities(Part):
         ),
     ] = None
     reasoning: Annotated[
-        Literal["none", "adaptive", "budget", "nova", "gpt_oss"] | None,
+        Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"] | None,
         Field(
             description="How the model is told to think: by an effort word, a token budget, its family's field, or not."
         ),
     ] = None
+    thinking_off: Annotated[
+        StrictBool | None, Field(description="Whether the model lets its thinking be switched off.")
+    ] = None
     forced_tool_choice: Annotated[
         StrictBool | None, Field(description="Whether a call of any, or of one named tool, may be demanded.")
+    ] = None
+    named_tool_choice: Annotated[
+        StrictBool | None, Field(description="Whether, of these two, a call of one named tool may be demanded.")
     ] = None
     tools_while_thinking_forced: Annotated[
         StrictBool | None, Field(description="Whether a demanded tool call may go together with reasoning.")
@@ -149,8 +155,21 @@ class Capabilities(Part):
         StrictBool | None, Field(description="Whether a system message may stand between other messages.")
     ] = None
     prompt_cache: Annotated[StrictBool | None, Field(description="Whether cache points are understood.")] = None
+    tool_cache: Annotated[
+        StrictBool | None, Field(description="Whether a cache point may stand among the tools, too.")
+    ] = None
+    long_cache: Annotated[
+        StrictBool | None, Field(description="Whether a cache point may ask for an hour instead of five minutes.")
+    ] = None
     thinking_blocks: Annotated[
         StrictBool | None, Field(description="Whether signed reasoning blocks of earlier turns are taken back.")
+    ] = None
+    sampling: Annotated[
+        Literal["both", "one", "none"] | None,
+        Field(description="Whether temperature and topP may be set: both, one of the two, or neither."),
+    ] = None
+    top_k: Annotated[
+        Literal["none", "plain", "nova"] | None, Field(description="Where top_k goes in the request, if anywhere.")
     ] = None
 
 

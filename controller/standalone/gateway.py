@@ -4,13 +4,16 @@ import asyncio
 import contextlib
 import json
 import sys
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from controller.standalone.envoy import EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
-from controller.standalone.probes import NotReady, ask, free_port, is_free, wait_until
-from controller.standalone.processes import Child, Program, Report, first_failure
+from controller.standalone.faults import NotReady, PortTaken
+from controller.standalone.options import Options, Report
+from controller.standalone.probes import ask, free_port, is_free, wait_until
+from controller.standalone.processes import Child, Program, first_failure
 from controller.standalone.rollout import merged
 from controller.standalone.workspace import Workspace, temporary_workspace
 from controller.translate import EnvoyConfig, ProxySettings, Translation, bootstrap, listener
@@ -19,40 +22,6 @@ from extproc.config.loader import content_hash, dump
 _START_LIMIT_S = 20.0
 _RELOAD_LIMIT_S = 5.0
 _EXIT_GRACE_S = 5.0
-
-
-class PortTaken(Exception):
-    """Something else listens where the gateway is to listen."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """How the gateway runs.
-
-    Attributes:
-        port: where clients connect; 0: any free one. So are ``admin_port`` (extproc's) and ``envoy_admin_port``.
-        address: the interface that clients reach; the admin ports are on loopback in any case.
-        workers: extproc's processes. ``concurrency``: Envoy's threads, None for one for each core.
-        access_log: Envoy's access log, a file or None for standard output.
-        linger_s: how long Envoy keeps what a new configuration no longer names, for requests that began before it.
-        drain_s: how long requests may go on when the gateway is stopped.
-        stdout, stderr: file descriptors for the two processes; None: ours.
-    """
-
-    port: int = 1975
-    address: str = "127.0.0.1"
-    admin_port: int = 0
-    envoy_admin_port: int = 0
-    workers: int = 2
-    concurrency: int | None = None
-    path_prefix: str = ""
-    log_level: str = "warning"
-    access_log: str | None = None
-    envoy: str | None = None
-    linger_s: float = 5.0
-    drain_s: float = 10.0
-    stdout: int | None = None
-    stderr: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +49,12 @@ class Gateway:
         self._in_envoy: EnvoyConfig | None = None
         self._pruning: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
+        self._hurried = False
 
     @property
     def base_url(self) -> str:
         """What clients use as their base URL, without ``/v1``."""
-        host = "127.0.0.1" if self.options.address in {"0.0.0.0", "::"} else self.options.address  # noqa: S104
+        host = "127.0.0.1" if ip_address(self.options.address).is_unspecified else self.options.address
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.ports.clients}{self.options.path_prefix}"
 
@@ -99,7 +69,7 @@ class Gateway:
         await self.extproc.start()
         await self._or_failure(wait_until(self._extproc_is_ready, "extproc did not become ready", _START_LIMIT_S))
         await self.envoy.start()
-        await self._or_failure(wait_until(self._answers, "Envoy did not become ready", _START_LIMIT_S))
+        await self._or_failure(wait_until(self._envoy_is_ready, "Envoy did not become ready", _START_LIMIT_S))
         self.extproc.trust()
         self.envoy.trust()
 
@@ -126,6 +96,10 @@ class Gateway:
             self._pruning = asyncio.create_task(self._prune(translation.envoy))
             return True
 
+    def hurry(self) -> None:
+        """Let ``stop`` wait no longer."""
+        self._hurried = True
+
     async def failure(self) -> None:
         """Waits until a child is given up and raises its ``ChildFailed``."""
         await first_failure([self.extproc, self.envoy])
@@ -136,6 +110,8 @@ class Gateway:
         with contextlib.suppress(OSError, NotReady):
             if self.envoy.pid is not None and drain_s > 0:
                 await self._envoy_admin.stop_listening()
+                if under_way := await self._envoy_admin.active_requests():
+                    self._report(f"waiting up to {drain_s:g} s for {_counted(under_way)}")
                 await wait_until(self._is_idle, "requests did not end", drain_s)
         await self.envoy.stop(_EXIT_GRACE_S)
         await self.extproc.stop(_EXIT_GRACE_S)
@@ -170,9 +146,10 @@ class Gateway:
         return content_hash(data)
 
     async def _envoy_takes(self, config: EnvoyConfig) -> None:
+        clusters, routes = await self._envoy_admin.refusals("cds"), await self._envoy_admin.refusals("rds")
         self._write_envoy(config)
-        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]))
-        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]))
+        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]), clusters)
+        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]), routes)
 
     async def _extproc_takes(self, translation: Translation) -> None:
         wanted = self._write_config(translation)
@@ -185,10 +162,10 @@ class Gateway:
 
     async def _prune(self, config: EnvoyConfig) -> None:
         await asyncio.sleep(self.options.linger_s)
-        # Routes before the clusters that they name.
+        # Routes before the clusters that they name. Envoy has had all of this once, so it has no reason to refuse.
         self.workspace.write(self.workspace.xds("rds"), config.rds)
         with contextlib.suppress(OSError, NotReady, EnvoyRefused):
-            await self._envoy_admin.loaded("rds", str(config.rds["version_info"]))
+            await self._envoy_admin.loaded("rds", str(config.rds["version_info"]), sys.maxsize)
         self._write_envoy(config)
 
     async def _stop_pruning(self) -> None:
@@ -214,20 +191,24 @@ class Gateway:
     async def _extproc_is_ready(self) -> bool:
         return (await ask(self.ports.extproc_admin, "/readyz"))[0] == 200
 
-    async def _answers(self) -> bool:
-        if not await self._envoy_admin.is_live():
-            return False
-        status, _ = await ask(self.ports.clients, f"{self.options.path_prefix}/v1/models")
-        return status < 500
+    async def _envoy_is_ready(self) -> bool:
+        return await self._envoy_admin.is_serving(self.options.workers)
 
     async def _is_idle(self) -> bool:
-        return await self._envoy_admin.active_requests() == 0
+        return self._hurried or await self._envoy_admin.active_requests() == 0
 
     def _extproc_program(self) -> Program:
         command = (
             *(sys.executable, "-m", "extproc", "--config", str(self.workspace.config)),
             *("--listen", self.workspace.listen, "--admin", f"127.0.0.1:{self.ports.extproc_admin}"),
-            *("--workers", str(self.options.workers), "--log-level", self.options.log_level, "--log-format", "text"),
+            *(
+                "--workers",
+                str(self.options.workers),
+                "--log-level",
+                self.options.log_level,
+                "--log-format",
+                self.options.log_format,
+            ),
             # Envoy is gone before it is stopped, so there is nothing to be graceful for.
             *("--shutdown-grace", "0", "--drain-timeout", "1"),
         )
@@ -267,3 +248,7 @@ def _port(flag: str, wanted: int, address: str = "127.0.0.1") -> int:
     if not is_free(wanted, address):
         raise PortTaken(f"port {wanted} is taken by another program; choose one with {flag}")
     return wanted
+
+
+def _counted(requests: int) -> str:
+    return "1 open request" if requests == 1 else f"{requests} open requests"

@@ -12,6 +12,7 @@ from typing import Any
 
 from controller.api import Finding, Severity, Subject
 from controller.api.reading import subject_of
+from controller.standalone.faults import Unreadable
 from extproc.config.errors import ConfigError
 from extproc.config.yaml_reader import read_yaml
 
@@ -23,10 +24,6 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 # A line that begins with such a mark ends a document wherever it stands, in block scalars too (YAML 1.2.2, 9.1.2).
 _SEPARATOR = re.compile(r"^(?:---(?=[ \t\r\n]|\Z)|\.\.\.(?=[ \t\r\n]|\Z).*\n?)", re.MULTILINE)
 _LAST_STEP = re.compile(r"(\.[^.\[\]]+|\[[^\[\]]*\])\Z")
-
-
-class Unreadable(Exception):
-    """A path cannot be read at all; the message names it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +108,7 @@ def read_manifests(files: Sequence[str], read: Callable[[str], bytes] | None = N
     notes: list[Note] = []
     by_subject: dict[Subject, Manifest] = {}
     for file in files:
-        for manifest in _documents(file, _text(file, read or _content), notes):
+        for manifest in _documents(file, _text(file, read or read_content), notes):
             subject = subject_of(manifest.value)
             first = by_subject.setdefault(subject, manifest)
             if first is not manifest:
@@ -120,7 +117,8 @@ def read_manifests(files: Sequence[str], read: Callable[[str], bytes] | None = N
     return Manifests(tuple(by_subject.values()), tuple(notes), by_subject)
 
 
-def _content(file: str) -> bytes:
+def read_content(file: str) -> bytes:
+    """The bytes of a file or, for ``-``, of standard input. Raises ``Unreadable``."""
     try:
         if file == STDIN:
             return sys.stdin.buffer.read(MAX_FILE_BYTES + 1)

@@ -7,14 +7,12 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+from controller.standalone.faults import NotReady
+
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _ANSWER_LIMIT_S = 5.0
 _PAUSE_S = 0.01
 _CHUNK = re.compile(rb"([0-9a-fA-F]+)[^\r\n]*\r\n")
-
-
-class NotReady(Exception):
-    """Something did not become ready in time."""
 
 
 async def ask(port: int, path: str, method: str = "GET") -> tuple[int, bytes]:

@@ -6,16 +6,16 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from controller.standalone import leash
+from controller.standalone.faults import Fault
+from controller.standalone.options import Report
 
-Report = Callable[[str], None]
 
-
-class ChildFailed(Exception):
+class ChildFailed(Fault):
     """A child is gone for good. ``exit_code`` is what a shell would show for it, never 0."""
 
     def __init__(self, name: str, returncode: int, when: str) -> None:
@@ -80,11 +80,10 @@ class Child:
 
     async def stop(self, grace_s: float) -> None:
         """End it: SIGTERM, ``grace_s`` seconds of time, then SIGKILL for it and all it started."""
-        if self._supervisor is None:
-            return
-        self._supervisor.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._supervisor
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._supervisor
         process = self._process
         if process is not None and process.returncode is None:
             process.send_signal(signal.SIGTERM)
@@ -92,6 +91,8 @@ class Child:
                 await asyncio.wait_for(process.wait(), grace_s)
             _end_group(process.pid)
             await process.wait()
+        if self.failed.done() and not self.failed.cancelled():
+            self.failed.exception()  # seen, in case nobody has looked yet
         self.failed.cancel()
 
     async def _spawn(self) -> None:

@@ -14,13 +14,12 @@ Document = Mapping[str, Any]
 
 def merged(old: EnvoyConfig, new: EnvoyConfig) -> EnvoyConfig:
     """Everything of both; where a name is in both, the new one."""
-    if old == new:
-        return new
     return EnvoyConfig(rds=_merged_routes(old.rds, new.rds), cds=_merged_clusters(old.cds, new.cds))
 
 
 def _merged_clusters(old: Document, new: Document) -> dict[str, Any]:
-    return {"version_info": _version(old, new), "resources": _by_name(old["resources"], new["resources"])}
+    clusters = _by_name(old["resources"], new["resources"])
+    return _response(old, new, clusters)
 
 
 def _merged_routes(old: Document, new: Document) -> dict[str, Any]:
@@ -28,7 +27,7 @@ def _merged_routes(old: Document, new: Document) -> dict[str, Any]:
     hosts = []
     for old_host, new_host in zip(old_table["virtual_hosts"], new_table["virtual_hosts"], strict=True):
         hosts.append({**new_host, "routes": _by_name(old_host["routes"], new_host["routes"])})
-    return {"version_info": _version(old, new), "resources": [{**new_table, "virtual_hosts": hosts}]}
+    return _response(old, new, [{**new_table, "virtual_hosts": hosts}])
 
 
 def _by_name(old: list[Document], new: list[Document]) -> list[Document]:
@@ -36,8 +35,9 @@ def _by_name(old: list[Document], new: list[Document]) -> list[Document]:
     return [union[name] for name in sorted(union)]
 
 
-def _version(old: Document, new: Document) -> str:
-    if old == new:
-        return str(new["version_info"])
+def _response(old: Document, new: Document, resources: list[Document]) -> dict[str, Any]:
+    if resources == new["resources"]:
+        return dict(new)
     # Of a merged document only the last name counts, or a row of quick changes would make it longer and longer.
-    return f"{str(old['version_info']).rpartition('+')[2]}+{new['version_info']}"
+    before = str(old["version_info"]).rpartition("+")[2]
+    return {"version_info": f"{before}+{new['version_info']}", "resources": resources}

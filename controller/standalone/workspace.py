@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.standalone.faults import Fault
+
 #: Linux: ``sun_path`` holds 108 bytes, the last of them NUL (unix(7)).
 _SOCKET_PATH_BYTES = 107
 #: The longest socket name below the directory, the worker's number included.
 _LONGEST_SOCKET = "run/worker.999"
 
 
-class Unusable(Exception):
+class Unusable(Fault):
     """No directory fits."""
 
 

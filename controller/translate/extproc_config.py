@@ -17,9 +17,6 @@ from extproc.config.schema import (
     WeightedBackend,
 )
 
-#: Whether the contract can say what the backend header shall hold where that is not the backend's name.
-_HAS_ROUTE_KEY = "route_key" in WeightedBackend.model_fields
-
 
 def extproc_config(backends: Iterable[Backend], rules: Iterable[Rule], settings: Settings) -> Config:
     """The whole file. Its ``revision`` is 0: whoever writes it knows what was written before."""
@@ -67,7 +64,9 @@ def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
 
 
 def _choice(choice: Choice) -> WeightedBackend:
-    key = {"route_key": choice.route_key} if _HAS_ROUTE_KEY and choice.route_key != choice.backend else {}
     return WeightedBackend(
-        name=choice.backend, weight=choice.weight, model_name_override=choice.model_name_override, **key
+        name=choice.backend,
+        weight=choice.weight,
+        model_name_override=choice.model_name_override,
+        route_key=None if choice.route_key == choice.backend else choice.route_key,
     )

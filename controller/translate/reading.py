@@ -86,7 +86,8 @@ def _read(
     rules = tuple(ReadRule(i, rule, faults.get(i)) for i, rule in enumerate(route.spec.rules) if i not in lost)
     if not rules:
         return ReadRoute(subject, route.metadata, findings=tuple(findings))
-    partial = tuple(replace(finding, reason=Reason.PARTIALLY_INVALID) for finding in findings)
+    in_order = [finding for _, found in sorted((_by_rule(findings) or {}).items()) for finding in found]
+    partial = tuple(replace(finding, reason=Reason.PARTIALLY_INVALID) for finding in in_order)
     return ReadRoute(subject, route.metadata, route.spec, rules, partial)
 
 

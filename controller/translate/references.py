@@ -1,6 +1,6 @@
 """What the objects name, followed: each rule with the backends it can really use."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from controller.api.durations import in_seconds, milliseconds
@@ -12,6 +12,9 @@ from controller.translate.reading import ReadBackend, ReadRoute, ReadRule
 from controller.translate.snapshot import Snapshot
 from controller.translate.upstreams import Upstream, upstream_of
 from extproc.config.errors import nearest, quoted
+
+#: Backends of a namespace above which nobody guesses what a name was meant to be; a guess takes about 10 µs for each.
+_GUESSED_AMONG = 100
 
 #: Unresolved backends that a refusal names; clients read it.
 _NAMED = 3
@@ -75,7 +78,32 @@ def resolve_backends(snapshot: Snapshot) -> dict[str, ResolvedBackend]:
 
 def resolve_routes(snapshot: Snapshot, backends: Mapping[str, ResolvedBackend]) -> list[ResolvedRoute]:
     """All routes in the order of precedence."""
-    return [_route(route, backends) for route in in_order(snapshot.routes)]
+    catalog = _Catalog(backends)
+    return [_route(route, catalog) for route in in_order(snapshot.routes)]
+
+
+class _Catalog:
+    """The backends, and guesses at names that are not among them."""
+
+    def __init__(self, backends: Mapping[str, ResolvedBackend]) -> None:
+        self._backends = backends
+        self._names: dict[str, list[str]] = {}
+        for backend in backends.values():
+            self._names.setdefault(backend.read.subject.namespace, []).append(backend.read.subject.name)
+        self._guesses: dict[tuple[str, str], str | None] = {}
+
+    def maybe_backend(self, namespace: str, name: str) -> ResolvedBackend | None:
+        return self._backends.get(f"{namespace}/{name}")
+
+    def maybe_meant(self, namespace: str, name: str) -> str | None:
+        """A near name in the same namespace; what others call theirs is not a route's business."""
+        names = self._names.get(namespace, [])
+        if len(names) > _GUESSED_AMONG:
+            return None
+        key = namespace, name
+        if key not in self._guesses:
+            self._guesses[key] = nearest(name, names)
+        return self._guesses[key]
 
 
 def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
@@ -86,21 +114,19 @@ def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
             return ResolvedBackend(read, upstream, read.findings)
 
 
-def _route(read: ReadRoute, backends: Mapping[str, ResolvedBackend]) -> ResolvedRoute:
+def _route(read: ReadRoute, catalog: _Catalog) -> ResolvedRoute:
     rules: list[ResolvedRule] = []
     findings = list(read.findings)
     for rule in read.rules:
-        resolved, found = _rule(read, rule, backends)
+        resolved, found = _rule(read, rule, catalog)
         rules.append(resolved)
         findings += found
-    named = {f"{read.subject.namespace}/{ref.name}" for rule in read.rules for ref in rule.rule.backend_refs}
-    usable = sum(1 for name in named if name in backends and backends[name].upstream is not None)
-    return ResolvedRoute(read, tuple(rules), tuple(findings), len(named), usable)
+    named = {ref.name for rule in read.rules for ref in rule.rule.backend_refs}
+    usable = {choice.backend for rule in rules for choice in rule.choices}
+    return ResolvedRoute(read, tuple(rules), tuple(findings), len(named), len(usable))
 
 
-def _rule(
-    route: ReadRoute, read: ReadRule, backends: Mapping[str, ResolvedBackend]
-) -> tuple[ResolvedRule, list[Finding]]:
+def _rule(route: ReadRoute, read: ReadRule, catalog: _Catalog) -> tuple[ResolvedRule, list[Finding]]:
     assert route.metadata is not None
     place = read.rule.name or f"rules[{read.index}]"
     subject = route.subject
@@ -111,7 +137,7 @@ def _rule(
     choices: list[Choice] = []
     findings: list[Finding] = []
     for j, ref in enumerate(read.rule.backend_refs):
-        match _reference(route, f"spec.rules[{read.index}].backendRefs[{j}].name", ref, backends):
+        match _reference(route, f"spec.rules[{read.index}].backendRefs[{j}].name", ref, catalog):
             case Finding() as finding:
                 findings.append(finding)
             case ResolvedBackend() as backend:
@@ -134,13 +160,11 @@ def _timeout_ms(read: ReadRule) -> int | None:
     return milliseconds(timeouts.request) or None
 
 
-def _reference(
-    route: ReadRoute, path: str, ref: RouteBackendRef, backends: Mapping[str, ResolvedBackend]
-) -> ResolvedBackend | Finding:
+def _reference(route: ReadRoute, path: str, ref: RouteBackendRef, catalog: _Catalog) -> ResolvedBackend | Finding:
     namespace = route.subject.namespace
-    backend = backends.get(f"{namespace}/{ref.name}")
+    backend = catalog.maybe_backend(namespace, ref.name)
     if backend is None:
-        guess = nearest(ref.name, _neighbours(namespace, backends.values()))
+        guess = catalog.maybe_meant(namespace, ref.name)
         hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
         message = f"LLMBackend {quoted(ref.name)} not found in namespace {quoted(namespace)}{hint}"
         return Finding(route.subject, path, message, Reason.BACKEND_NOT_FOUND)
@@ -148,11 +172,6 @@ def _reference(
         message = f"LLMBackend {quoted(ref.name)} cannot be used: {backend.findings[0]}"
         return Finding(route.subject, path, message, Reason.BACKEND_UNUSABLE)
     return backend
-
-
-def _neighbours(namespace: str, backends: Iterable[ResolvedBackend]) -> list[str]:
-    """Names in one namespace; what others call theirs is not a route's business."""
-    return [b.read.subject.name for b in backends if b.read.subject.namespace == namespace]
 
 
 def _refusal(read: ReadRule) -> str:

@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-#: DESIGN section 5: what passes in one piece, both ways. Measured at 30 MB over HTTP/1 and HTTP/2.
+#: The largest body, either way. Measured at 30 MB over HTTP/1 and HTTP/2.
 BUFFER_BYTES = 50 * 1024 * 1024
+
+#: The largest gRPC message between Envoy and the processor, either way: such a body and what stands around it.
+MESSAGE_BYTES = 64 * 1024 * 1024
 
 #: Silence, in seconds, after which a request is given up. Above the ten minutes after which the vendors' SDKs give up
 #: themselves, because a reasoning model that is not streaming says nothing until it is done.
@@ -42,7 +45,6 @@ class ProxySettings:
         admin_port: Envoy's admin interface, on loopback only. 0: any free port.
         node_id: Envoy's name for itself.
         access_log: a file, or None for standard output.
-        buffer_bytes: the largest body, either way.
         idle_timeout_s: silence after which a client's request is given up, in seconds.
         max_connections: connections from clients, above which new ones are closed at once.
     """
@@ -56,6 +58,5 @@ class ProxySettings:
     admin_port: int = 9901
     node_id: str = "llmroute"
     access_log: str | None = None
-    buffer_bytes: int = BUFFER_BYTES
     idle_timeout_s: int = IDLE_TIMEOUT_S
     max_connections: int = 50_000

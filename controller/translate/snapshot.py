@@ -95,8 +95,8 @@ def _unread(obj: Mapping[str, Any]) -> list[Finding]:
     kind, group = obj.get("kind"), _group(obj)
     if (group, kind) in _SILENT:
         return []
-    if kind in {"LLMRoute", "LLMBackend"}:
-        message, severity = f"a {kind} is of the group {GROUP}, not {quoted(group)}", Severity.ERROR
+    if kind in ("LLMRoute", "LLMBackend"):
+        message, severity = f"an {kind} is of the group {GROUP}, not {quoted(group)}", Severity.ERROR
         return [Finding(subject_of(obj), "apiVersion", message, Reason.IGNORED_OBJECT, severity)]
     message = f"objects of kind {quoted(str(kind))} in group {quoted(group)} are not read"
     return [Finding(subject_of(obj), "kind", message, Reason.IGNORED_OBJECT, Severity.WARNING)]

@@ -126,7 +126,7 @@ def _programmed(part: Sequence[Any], what: str, *, whole: bool, partial: bool) -
 
 def _rules_phrase(rules: int, refusing: int) -> str:
     phrase = "1 rule" if rules == 1 else f"{rules} rules"
-    return f"{phrase}, {refusing} of them answering 503" if refusing else phrase
+    return f"{phrase}, {refusing} answering 503" if refusing else phrase
 
 
 def _message(findings: Sequence[Finding]) -> str:

@@ -17,7 +17,9 @@ MAX_BYTES = 64 << 20
 _GZIP = b"\x1f\x8b"
 _GZIP_WINDOW = 31  # zlib's way to ask for a gzip frame with the largest window
 _BOM = "\ufeff"
-_JSON_OBJECT = re.compile(r"\s*\{\s*[\"}]")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+_HALF_A_PAIR = "holds half of a surrogate pair, which is not a character"
+_JSON_OBJECT = re.compile(r"\s*\{\s*(?:[\"}]|\Z)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +108,18 @@ def _json(text: str) -> Document:
         raise _refusal("not valid JSON: nested too deeply") from None
     except ValueError as error:
         raise _refusal(f"not valid JSON: {error}") from None
-    return Document(text, value, tuple(_twice(value)) if doubled else ())
+    findings = tuple(_faults(value)) if doubled or _SURROGATE.search(text) else ()
+    if any(finding.reason == _HALF_A_PAIR for finding in findings):
+        raise ConfigError(findings)
+    return Document(text, value, findings)
 
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is not a JSON number")
 
 
-def _twice(value: Any) -> Iterator[Finding]:
+def _faults(value: Any) -> Iterator[Finding]:
+    """What JSON's grammar allows and we do not: doubled keys, and escapes that are no characters."""
     pending: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
     while pending:
         loc, part = pending.pop()
@@ -122,8 +128,15 @@ def _twice(value: Any) -> Iterator[Finding]:
                 yield Finding(render_path((*loc, key)), "appears twice; keep one")
         if isinstance(part, dict):
             pending += [((*loc, key), child) for key, child in part.items()]
+            pending += [((*loc, key), key) for key in part if not _encodable(key)]
         elif isinstance(part, list):
             pending += [((*loc, i), child) for i, child in enumerate(part)]
+        elif isinstance(part, str) and not _encodable(part):
+            yield Finding(render_path(loc), _HALF_A_PAIR)
+
+
+def _encodable(text: str) -> bool:
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _flow_yaml(text: str, not_json: ConfigError) -> Document:

@@ -59,10 +59,10 @@ class MisfitError(ValueError):
         self.findings = findings
 
 
-def _order(finding: Finding) -> tuple[list[str | int], int, str]:
+def _order(finding: Finding) -> tuple[list[str | int], str, int]:
     parts = _DIGITS.split(finding.path)
     natural = [int(part) if i % 2 else part for i, part in enumerate(parts)]
-    return natural, finding.line or 0, finding.reason
+    return natural, finding.reason, finding.line or 0
 
 
 def render_path(loc: Sequence[str | int]) -> str:

@@ -5,6 +5,8 @@ Syntax: https://github.com/google/re2/wiki/Syntax. No back-references and no loo
 
 import re2
 
+from extproc.config.errors import quoted, shortened
+
 #: What one compiled pattern may take, in bytes. RE2's own default is 8 MiB; 1 MiB holds what people write, and keeps
 #: thousands of patterns in one process harmless. Only counted repetitions of large classes go beyond it.
 MAX_PATTERN_BYTES = 1 << 20
@@ -24,6 +26,7 @@ def maybe_pattern_fault(pattern: str) -> str | None:
     try:
         re2.compile(pattern, pattern_options())
     except re2.error as error:
-        reason = error.args[0] if error.args else "refused"
-        return reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
+        # The binding hands RE2's message over as bytes; it ends with the part of the pattern that is wrong.
+        reason = shortened(error.args[0].decode("utf-8", "replace"))
+        return reason if reason.isprintable() else quoted(reason)
     return None

@@ -6,20 +6,22 @@ from typing import Any, get_args
 
 from pydantic_core import ErrorDetails
 
-from extproc.config.errors import Finding, MisfitError, nearest, quoted, render_path
+from extproc.config.errors import Finding, MisfitError, nearest, quoted, render_path, shortened
 from extproc.config.schema import PATTERN_MEANINGS, Config, Shape
 
 Loc = Sequence[str | int]
 
 
 def explained(error: ErrorDetails) -> tuple[Finding, ...]:
-    """The findings of one pydantic error of ``Config``."""
+    """The findings of one pydantic error of ``Config``; none for an error that only follows from others."""
     loc = error["loc"]
     path = render_path(loc)
     context = error.get("ctx", {})
     cause = context.get("error")
     if isinstance(cause, MisfitError):
         return tuple(finding.below(path) for finding in cause.findings)
+    if error["type"] == "too_short" and len(error["input"]) >= context["min_length"]:
+        return ()  # pydantic counts the entries that are valid; those that are not have findings of their own
     if error["type"] == "extra_forbidden":
         return (_unknown_field(loc, path),)
     if error["type"] == "literal_error":
@@ -130,7 +132,6 @@ _REASONS: Mapping[str, Callable[[Any, _Context], str]] = MappingProxyType(
     {
         "missing": lambda _, __: "is required",
         "string_type": _text,
-        "string_unicode": lambda _, __: "holds half of a surrogate pair, which is not a character",
         "string_pattern_mismatch": _pattern,
         "string_too_short": lambda _, __: "must not be empty",
         "string_too_long": lambda value, c: f"is {len(value):,} characters long; at most {c['max_length']:,}",
@@ -138,9 +139,9 @@ _REASONS: Mapping[str, Callable[[Any, _Context], str]] = MappingProxyType(
         "bool_type": _boolean,
         "tuple_type": _list,
         "model_type": _mapping,
-        "too_short": lambda _, c: f"must hold at least {c['min_length']}",
-        "too_long": lambda _, c: f"holds {c['actual_length'] or 'more'}; at most {c['max_length']}",
-        "greater_than_equal": lambda value, c: f"must be {c['ge']:,} or more, not {value}",
-        "less_than_equal": lambda value, c: f"must be {c['le']:,} or less, not {value}",
+        "too_short": lambda _, c: f"must have {c['min_length']} or more entries",
+        "too_long": lambda _, c: f"has {c['actual_length'] or 'more'} entries; at most {c['max_length']}",
+        "greater_than_equal": lambda value, c: f"must be {c['ge']:,} or more, not {shortened(str(value))}",
+        "less_than_equal": lambda value, c: f"must be {c['le']:,} or less, not {shortened(str(value))}",
     }
 )

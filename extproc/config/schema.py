@@ -18,6 +18,9 @@ from extproc.config.names import BACKEND_HEADER, CLIENT_DIALECTS, MODEL_HEADERS,
 #: The shape this module describes. A processor reads this version and the one before it.
 VERSION = 1
 
+#: The largest integer that every JSON reader and a Prometheus gauge hold exactly.
+MAX_INTEGER = 2**53 - 1
+
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"
 _NAME = r"^[!-~]([ -~]*[!-~])?$"
 _HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
@@ -90,13 +93,19 @@ class CapabilityOverrides(Shape):
     """
 
     structured_output: Literal["schema", "tool"] | None = None
-    reasoning: Literal["none", "adaptive", "budget", "nova", "gpt_oss"] | None = None
+    reasoning: Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"] | None = None
+    thinking_off: StrictBool | None = None
     forced_tool_choice: StrictBool | None = None
+    named_tool_choice: StrictBool | None = None
     tools_while_thinking_forced: StrictBool | None = None
     disable_parallel_tools: StrictBool | None = None
     system_in_messages: StrictBool | None = None
     prompt_cache: StrictBool | None = None
+    tool_cache: StrictBool | None = None
+    long_cache: StrictBool | None = None
     thinking_blocks: StrictBool | None = None
+    sampling: Literal["both", "one", "none"] | None = None
+    top_k: Literal["none", "plain", "nova"] | None = None
 
 
 class Backend(Shape):
@@ -110,12 +119,17 @@ class Backend(Shape):
 
 
 class WeightedBackend(Shape):
-    """A rule's choice of a backend. ``outputSchema`` inline (hand-written files) or by name from ``backends``."""
+    """A rule's choice of a backend. ``outputSchema`` inline (hand-written files) or by name from ``backends``.
+
+    ``routeKey`` is what the backend header shall hold when that is not the name: a rule's own time limit is a route of
+    its own in Envoy (``team-a/openai;timeout=30s``), and routes are keyed by that header alone.
+    """
 
     name: Name
     weight: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 1
     output_schema: OutputSchema | None = None
     model_name_override: Annotated[StrictStr, Field(min_length=1, max_length=2048)] | None = None
+    route_key: Annotated[StrictStr, Field(min_length=1, max_length=600, pattern=_NAME)] | None = None
 
 
 class Rule(Shape):
@@ -135,7 +149,7 @@ class Rule(Shape):
     backends: Annotated[tuple[WeightedBackend, ...], Field(max_length=128)] = ()
     refusal: StrictStr | None = None
     #: Unix seconds of the resource, shown by ``GET /v1/models``.
-    created: StrictInt = 0
+    created: Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)] = 0
     owned_by: StrictStr = "llmroute"
 
     @model_validator(mode="after")
@@ -156,7 +170,7 @@ class Config(Shape):
     """The whole file."""
 
     version: Annotated[StrictInt, Field(ge=VERSION - 1, le=VERSION)] = VERSION
-    revision: Annotated[StrictInt, Field(ge=0)] = 0
+    revision: Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)] = 0
     input_schema: InputSchema | None = None
     backend_routing_header_key: HeaderName = BACKEND_HEADER
     model_name_header_key: HeaderName = MODEL_HEADERS[1]

@@ -23,6 +23,10 @@ MAX_DEPTH = 64
 #: How many values all aliases together may stand for. A guess: far above what a person writes, far below what hurts.
 MAX_ALIASED = 100_000
 
+#: How many values a file may have. Ten thousand rules are about 150,000; more than this takes seconds to read and is no
+#: hand-written file (generated ones are JSON, which has no such limit).
+MAX_VALUES = 500_000
+
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TEXT_TAGS = ("!", "tag:yaml.org,2002:str")
 _COLLECTION_TAGS = (None, "!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
@@ -64,8 +68,8 @@ def _grammar_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | N
     problem = error.problem or "the text cannot be read"
     if mark is None:
         return f"not valid YAML: {problem}", None
+    rows = text.splitlines()
     if "cannot start any token" in problem:
-        rows = text.splitlines()
         character = rows[mark.line][mark.column : mark.column + 1] if mark.line < len(rows) else ""
         problem = (
             "a tab where YAML wants spaces"
@@ -74,7 +78,7 @@ def _grammar_fault(error: yaml.MarkedYAMLError, text: str) -> tuple[str, int | N
         )
     elif error.context:
         problem = f"{problem} {error.context}"
-    return f"not valid YAML: {problem}", mark.line + 1
+    return f"not valid YAML: {problem}", min(mark.line + 1, len(rows))
 
 
 def _scalar(event: yaml.ScalarEvent) -> Any:
@@ -102,7 +106,7 @@ class _Open:
     value: dict[str, Any] | list[Any]
     path: str
     anchor: str | None
-    aliased_from: int
+    made_before: int
     key: str | None = None
     first_lines: dict[str, int] = field(default_factory=dict)
 
@@ -152,12 +156,12 @@ class _Reader:
             value = _scalar(event)
         except ValueError as error:
             raise self._refused(str(error), event) from None
+        if event.anchor is not None:
+            self._anchors[event.anchor] = (value, 1)
         if self._open and self._open[-1].wants_key():
             self._take_key(value, event)
             return
         self._made += 1
-        if event.anchor is not None:
-            self._anchors[event.anchor] = (value, 1)
         self._put(value, event)
 
     def _take_key(self, value: Any, event: yaml.ScalarEvent) -> None:
@@ -181,7 +185,7 @@ class _Reader:
         if self._open and self._open[-1].wants_key():
             raise self._refused("a key must be text, not a list or a mapping", event)
         if len(self._open) >= MAX_DEPTH:
-            raise self._refused(f"nested more than {MAX_DEPTH} levels deep", event)
+            raise _refusal(f"nested more than {MAX_DEPTH} levels deep", _line(event))
         path = self._put(value, event)
         self._made += 1
         if event.anchor is not None:
@@ -191,7 +195,7 @@ class _Reader:
     def _end(self) -> None:
         done = self._open.pop()
         if done.anchor is not None:
-            self._anchors[done.anchor] = (done.value, self._made - done.aliased_from)
+            self._anchors[done.anchor] = (done.value, self._made - done.made_before)
 
     def _take_alias(self, event: yaml.AliasEvent) -> None:
         if self._open and self._open[-1].wants_key():
@@ -209,6 +213,8 @@ class _Reader:
 
     def _put(self, value: Any, event: yaml.Event) -> str:
         """Give a value to what is open; answers the value's path."""
+        if self._made > MAX_VALUES:
+            raise _refusal(f"more than {MAX_VALUES:,} values", _line(event))
         if not self._open:
             self.root = value
             return ""

@@ -10,6 +10,7 @@ from typing import Any, Literal
 StructuredOutput = Literal["schema", "tool"]
 ReasoningStyle = Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"]
 TopKStyle = Literal["none", "plain", "nova"]
+SamplingStyle = Literal["both", "one", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,7 @@ class Capabilities:
         tool_cache: whether a cache point may stand among the tools, too.
         long_cache: whether a cache point may ask for an hour (the default is five minutes).
         thinking_blocks: whether signed reasoning blocks of earlier turns are taken back.
-        sampling: whether temperature and top_p may be set at all.
+        sampling: whether temperature and top_p may be set: both, one of them, or none.
         top_k: where top_k goes, if anywhere.
     """
 
@@ -47,7 +48,7 @@ class Capabilities:
     tool_cache: bool = False
     long_cache: bool = False
     thinking_blocks: bool = False
-    sampling: bool = True
+    sampling: SamplingStyle = "both"
     top_k: TopKStyle = "none"
 
     def overridden(self, overrides: Mapping[str, Any]) -> "Capabilities":

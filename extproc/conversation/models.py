@@ -7,8 +7,9 @@ tuning beyond what every model takes, and nothing refused that might work. Read 
 * https://docs.aws.amazon.com/bedrock/latest/userguide/structured-output.html and .../prompt-caching.html,
 * https://docs.aws.amazon.com/nova/latest/nova2-userguide/using-converse-api.html (reasoningConfig),
 * live answers quoted by github.com/langchain-ai/langchain-aws #1141, #1261, #1273, #1278 (who takes a forced tool
-  choice, and who takes it while thinking), anomalyco/opencode #48195 (where OpenAI models take the effort) and
-  vercel/ai #15352 (no ``textFormat`` from Claude Opus 4.7 on).
+  choice, and who takes it while thinking), anomalyco/opencode #48195 (where OpenAI models take the effort),
+  vercel/ai #15352 (no ``textFormat`` from Claude Opus 4.7 on), aws-samples/bedrock-access-gateway #191, #208, #238 and
+  aws-samples/bedrock-chat #979 (temperature beside top_p).
 """
 
 import re
@@ -28,10 +29,12 @@ _CLAUDE_BUDGET = Capabilities(
     thinking_blocks=True,
     top_k="plain",
 )
-_CLAUDE_4_5 = replace(_CLAUDE_BUDGET, structured_output="schema", long_cache=True)
+# From Opus 4.1 on temperature and top_p exclude each other.
+_CLAUDE_4_1 = replace(_CLAUDE_BUDGET, sampling="one")
+_CLAUDE_4_5 = replace(_CLAUDE_4_1, structured_output="schema", long_cache=True)
 # Adaptive thinking; from Opus 4.7 on sampling is the model's own affair.
 _CLAUDE_4_6 = replace(_CLAUDE_4_5, reasoning="adaptive")
-_CLAUDE_4_7 = replace(_CLAUDE_4_6, structured_output="tool", sampling=False, top_k="none")
+_CLAUDE_4_7 = replace(_CLAUDE_4_6, structured_output="tool", sampling="none", top_k="none")
 _CLAUDE_5 = replace(_CLAUDE_4_7, tools_while_thinking_forced=True)
 _CLAUDE_UNFORCEABLE = replace(_CLAUDE_5, forced_tool_choice=False, thinking_off=False)
 _NOVA = Capabilities(prompt_cache=True, top_k="nova")
@@ -56,14 +59,15 @@ FAMILIES = (
     Family(r"anthropic\.claude-(?:sonnet|haiku)-4-6(?!\d)", replace(_CLAUDE_4_6, structured_output="tool")),
     Family(r"anthropic\.claude-opus-4-7(?!\d)", _CLAUDE_4_7),
     Family(r"anthropic\.claude-opus-4-8(?!\d)", _CLAUDE_5),
-    Family(r"anthropic\.claude-(?:opus|sonnet)-4(?:-1)?(?!\d|-\d{1,2}(?!\d))", _CLAUDE_BUDGET),
+    Family(r"anthropic\.claude-opus-4-1(?!\d)", _CLAUDE_4_1),
+    Family(r"anthropic\.claude-(?:opus|sonnet)-4(?!\d|-\d{1,2}(?!\d))", _CLAUDE_BUDGET),
     Family(r"anthropic\.claude-(?:fable|mythos)", _CLAUDE_UNFORCEABLE),
     Family(r"anthropic\.claude-(?:opus|sonnet|haiku)-5-5(?!\d)", replace(_CLAUDE_5, thinking_off=False)),
     Family(r"anthropic\.claude-", _CLAUDE_5),
     Family(r"amazon\.nova-2-", replace(_NOVA, reasoning="nova")),
     Family(r"amazon\.nova-", _NOVA),
     Family(r"openai\.gpt-oss", Capabilities(structured_output="schema", reasoning="gpt_oss")),
-    Family(r"openai\.gpt-", Capabilities(reasoning="openai", sampling=False)),
+    Family(r"openai\.gpt-", Capabilities(reasoning="openai", sampling="none")),
     Family(r"deepseek\.v3", Capabilities(structured_output="schema", named_tool_choice=False)),
     Family(r"mistral\.mistral-large-24", Capabilities(named_tool_choice=False)),
     Family(r"mistral\.(?:mistral-large-3|ministral|magistral|voxtral)", _OPEN_WEIGHT),
@@ -77,6 +81,8 @@ _COMPILED = tuple((re.compile(family.pattern), family.capabilities) for family i
 # Cross-region inference profiles put a geography before the vendor.
 _GEOGRAPHY = re.compile(r"(?:us|us-gov|eu|apac|jp|au|ca|sa|me|af|global)\.")
 _UNKNOWN = Capabilities()
+# The longest model id or ARN of Bedrock; the name may be the client's, and what is remembered must stay small.
+_MAX_ID = 2048
 
 
 def bare_model_id(model: str) -> str:
@@ -85,8 +91,12 @@ def bare_model_id(model: str) -> str:
     return _GEOGRAPHY.sub("", tail, count=1) if _GEOGRAPHY.match(tail) else tail
 
 
-@lru_cache(maxsize=4096)
 def capabilities_of(model: str) -> Capabilities:
     """What ``model`` can do by the bundled table; the defaults when the table does not know it."""
+    return _looked_up(model) if len(model) <= _MAX_ID else _UNKNOWN
+
+
+@lru_cache(maxsize=512)
+def _looked_up(model: str) -> Capabilities:
     bare = bare_model_id(model)
     return next((known for pattern, known in _COMPILED if pattern.match(bare)), _UNKNOWN)

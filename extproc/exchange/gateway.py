@@ -1,7 +1,6 @@
 """A configuration, compiled: everything an exchange looks up, made once and never changed."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Self
 
 from extproc.config.names import gateway_headers
@@ -65,7 +64,6 @@ def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: s
     return Target(host, path, None if host.dialect == client.name else upstream_dialect(host.dialect))
 
 
-@lru_cache(maxsize=1024)
 def capabilities_for(model: str, overrides: CapabilityOverrides | None) -> Capabilities:
     """The bundled table's word on a model, less what the backend's configuration knows better."""
     known = capabilities_of(model)

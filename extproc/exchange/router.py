@@ -18,6 +18,9 @@ from extproc.wire import multipart
 from extproc.wire.encoding import decode_all
 from extproc.wire.errors import TooLargeError, UnsupportedEncodingError, WireError
 
+#: The longest name that any known vendor takes (Bedrock's model ARNs); names also go into logs and metadata.
+MAX_MODEL_CHARS = 2048
+
 
 @dataclass(frozen=True, slots=True)
 class Intake:
@@ -47,6 +50,8 @@ def route(intake: Intake, draw: Callable[[], float], now: Callable[[], int], new
     record = intake.record
     body = _plain(intake)
     peek = _peek(intake, body)
+    if len(peek.model) > MAX_MODEL_CHARS:
+        raise ClientError(f"model: longer than {MAX_MODEL_CHARS} characters", param="model")
     record.model, record.stream = peek.model, peek.stream
     rule = _rule(intake, peek.model)
     choice = _backend(rule, draw())

@@ -40,7 +40,9 @@ class TranslatedFlow:
         self.fault: ApiError | None = None
 
     def feed(self, chunk: bytes) -> bytes:
-        """The client's events completed by this chunk."""
+        """The client's events completed by this chunk, none after an error event."""
+        if self.fault is not None:
+            return b""
         if self._decoder is not None:
             try:
                 chunk = self._decoder.feed(chunk)
@@ -49,7 +51,9 @@ class TranslatedFlow:
         return self._write(self._reader.feed(chunk))
 
     def finish(self) -> bytes:
-        """The client's terminator, or an error event when the upstream broke off."""
+        """The client's terminator, or an error event when the upstream broke off; nothing if there was one already."""
+        if self.fault is not None:
+            return b""
         if self._decoder is not None:
             try:
                 self._decoder.finish()
@@ -58,8 +62,6 @@ class TranslatedFlow:
         return self._write(self._reader.finish())
 
     def _broken(self, error: WireError) -> bytes:
-        if self.fault is not None:
-            return b""
         message = f"the upstream's stream cannot be decoded: {error}"
         return self._write((Fault(ApiError(502, Kind.SERVER, message)),))
 
@@ -100,8 +102,10 @@ class Translation:
         encoding = headers.get("content-encoding", "")
         request_id = headers.get("x-amzn-requestid")
         identified = (("x-request-id", request_id),) if request_id else ()
-        if not 200 <= status < 300:
+        if status >= 400:
             return self._error(status, headers, encoding, identified, end=end)
+        if status >= 300:
+            raise _bad_gateway(f"the upstream answered {status}, which is neither an answer nor an error")
         if end:
             raise _bad_gateway(f"the upstream answered {status} without a body")
         request, sent = self._known()

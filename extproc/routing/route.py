@@ -16,6 +16,7 @@ class Choice:
         schema: ``outputSchema.schema``, a key of ``names.PLATFORMS``.
         version: ``outputSchema.version``.
         model_name_override: the model's name upstream, None when it is the client's own name for it.
+        route_key: the value of the backend header, which Envoy's routes are keyed on.
         host: the upstream's own host name; None in hand-written files.
         capabilities: what the configuration knows better than the bundled table.
     """
@@ -25,13 +26,9 @@ class Choice:
     schema: str
     version: str | None
     model_name_override: str | None
+    route_key: str
     host: str | None
     capabilities: CapabilityOverrides | None
-
-    @property
-    def route_key(self) -> str:
-        """The value of the backend header: what Envoy's routes are keyed on."""
-        return self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +93,7 @@ class RouteCompiler:
             schema=schema.schema_,
             version=schema.version,
             model_name_override=chosen.model_name_override,
+            route_key=chosen.route_key or chosen.name,
             host=backend.host if backend is not None else None,
             capabilities=backend.capabilities if backend is not None else None,
         )

@@ -30,6 +30,8 @@ from extproc.server.settings import host_port
 _JSON: Final = "application/json"
 _TEXT: Final = "text/plain; charset=utf-8"
 _PATIENCE_S: Final = 5.0
+#: How often the server looks whether it shall end, seconds.
+_END_NOTICED_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -95,7 +97,9 @@ class AdminServer:
             "/config": lambda _: _Page(200, _JSON, msgspec.json.format(config_page(overview()))),
         }
         self._server = _Server(address, self._pages)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="admin", daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_END_NOTICED_S,), name="admin", daemon=True
+        )
         self._thread.start()
 
     def close(self) -> None:

@@ -38,8 +38,8 @@ _MAX_TEXT: Final = 256
 _log = logging.getLogger(__name__)
 
 
-def configure(level: str, line_format: str) -> None:
-    """Set up this process's logging, replacing what an earlier call set up.
+def configure(level: str, line_format: str, access_fd: int = 1) -> None:
+    """Set up this process's logging, replacing what an earlier call set up; access lines go to ``access_fd``.
 
     ``level``: debug, info, warning or error; access lines are written at debug and info. ``line_format``: text or json.
     A process that leaves by ``os._exit``, as those of ``multiprocessing`` do, must call ``logging.shutdown()`` before:
@@ -55,7 +55,7 @@ def configure(level: str, line_format: str) -> None:
         for old in [h for h in logger.handlers if isinstance(h, _StderrHandler | LineWriter)]:
             logger.removeHandler(old)
             old.close()
-    for logger, handler in ((root, _StderrHandler()), (access, LineWriter(1))):
+    for logger, handler in ((root, _StderrHandler()), (access, LineWriter(access_fd))):
         handler.setFormatter(formatter)
         logger.addHandler(handler)
     root.setLevel(_LEVELS[level])

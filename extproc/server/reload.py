@@ -240,16 +240,17 @@ def _read_settled(path: Path) -> tuple[bytes, _Signature | None, bool]:
 
     The stamp is taken before the read: a later write makes another one, so nothing is missed.
     """
-    for _ in range(_SETTLE_TRIES):
+    tries = 0
+    while True:
+        tries += 1
         stamp = _maybe_signature(path)
         data = path.read_bytes()
         young = stamp is not None and abs(time.time() - stamp[-1] / 1e9) < _YOUNG_S
-        if not young:
-            break
+        if not young or tries == _SETTLE_TRIES:
+            return data, stamp, young
         time.sleep(_SETTLE_S)
         if _maybe_signature(path) == stamp:
-            break
-    return data, stamp, young
+            return data, stamp, young
 
 
 def _maybe_signature(path: Path) -> _Signature | None:

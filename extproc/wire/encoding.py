@@ -154,8 +154,8 @@ class _Deflate:
                 self._stream = zlib.decompressobj(_RAW_WBITS)
         for start in range(0, len(data), _SLICE_BYTES):
             yield from _inflate(self._stream, data[start : start + _SLICE_BYTES])
-        if self._stream.unused_data:
-            raise zlib.error("there are bytes after its end")
+            if self._stream.unused_data:
+                raise zlib.error("there are bytes after its end")
 
     def at_end(self) -> bool:
         return self._stream.eof if self._started else not self._head

@@ -30,6 +30,9 @@ _LINE_END: Final = re.compile(rb"\r\n|\r|\n")
 _UNDECIDED: Final = 2  # the most bytes at the end of a buffer that may begin an end of block
 _MAX_RETRY_DIGITS: Final = 15
 
+# The first line end is looked for in windows: a search for one kind of it must not run far past one of the other kind.
+_WINDOW_BYTES: Final = 4096
+
 
 class Event(msgspec.Struct, frozen=True, gc=False):
     """One block of the stream: a msgspec struct, as one is built per chunk and a frozen dataclass costs ten times more.
@@ -117,6 +120,7 @@ class SseParser:
 
     def _wait(self) -> None:
         if len(self._held) > self._max_event_bytes:
+            self._held.clear()
             self._error = FrameError(f"a server-sent event exceeds {self._max_event_bytes} bytes")
             raise self._error
         self._searched = max(len(self._held) - _UNDECIDED, 0)
@@ -174,13 +178,15 @@ def _find_block_end(data: bytes | bytearray, pos: int, searched: int) -> int:
         if pos + 1 == len(data):
             return -1
         return pos + 2 if data[pos + 1] == _LF else pos + 1
-    line_end = data.find(b"\n", searched)
-    carriage_return = data.find(b"\r", searched, line_end if line_end >= 0 else len(data))
-    line_end = carriage_return if carriage_return >= 0 else line_end
-    if line_end < 0:
-        return -1
-    match = _BLOCK_END.search(data, line_end)
-    return match.end() if match else -1
+    for start in range(searched, len(data), _WINDOW_BYTES):
+        stop = start + _WINDOW_BYTES
+        line_end = data.find(b"\n", start, stop)
+        carriage_return = data.find(b"\r", start, line_end if line_end >= 0 else stop)
+        line_end = carriage_return if carriage_return >= 0 else line_end
+        if line_end >= 0:
+            match = _BLOCK_END.search(data, line_end)
+            return match.end() if match else -1
+    return -1
 
 
 def _parse_block(raw: bytes, text: bytes) -> Event:

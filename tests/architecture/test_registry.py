@@ -1,10 +1,13 @@
 """The registries, the code behind them and the docs name the same things."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
+from extproc.config.schema import CapabilityOverrides
+from extproc.conversation.capabilities import Capabilities
 from extproc.registry import client_dialect, platform, upstream_dialect
 
 ROOT = Path(__file__).parents[2]
@@ -40,3 +43,8 @@ def test_every_dialect_has_the_same_four_modules() -> None:
         p.name: [m for m in ("request", "response", "stream", "errors") if not (p / f"{m}.py").exists()]
         for p in folders
     } == {p.name: [] for p in folders}
+
+
+def test_every_capability_can_be_overridden() -> None:
+    """The configuration can correct each field of the bundled table."""
+    assert {field.name for field in fields(Capabilities)} == set(CapabilityOverrides.model_fields)

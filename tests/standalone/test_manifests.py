@@ -8,7 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from controller.api import Finding, Subject
-from controller.standalone.manifests import Manifests, Unreadable, files_of, read_manifests
+from controller.standalone.faults import Unreadable
+from controller.standalone.manifests import Manifests, files_of, read_manifests
 
 ROUTE = """\
 # a comment

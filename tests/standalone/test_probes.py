@@ -5,7 +5,8 @@ import socket
 
 import pytest
 
-from controller.standalone.probes import NotReady, ask, free_port, is_free, wait_until
+from controller.standalone.faults import NotReady
+from controller.standalone.probes import ask, free_port, is_free, wait_until
 
 
 async def served(answer: bytes) -> tuple[int, bytes]:

@@ -3,7 +3,7 @@
 import asyncio
 import threading
 from collections.abc import Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from contextlib import AbstractAsyncContextManager, closing, contextmanager
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -24,6 +24,14 @@ class Background:
         """The result of a coroutine, or its exception."""
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(LIMIT_S)
 
+    def enter(self, manager: AbstractAsyncContextManager[T]) -> T:
+        """Enter an asynchronous context; ``leave`` it before ``close``."""
+        return self.run(_enter(manager))
+
+    def leave(self, manager: AbstractAsyncContextManager[T]) -> None:
+        """Leave an asynchronous context."""
+        self.run(_leave(manager))
+
     def close(self) -> None:
         """Stop the loop; what was opened on it is to be closed before."""
         self.run(self._loop.shutdown_asyncgens())
@@ -35,15 +43,12 @@ class Background:
 @contextmanager
 def held_open(manager: AbstractAsyncContextManager[T]) -> Iterator[T]:
     """An asynchronous context, entered and left on a loop of its own."""
-    background = Background()
-    try:
-        value = background.run(_enter(manager))
+    with closing(Background()) as background:
+        value = background.enter(manager)
         try:
             yield value
         finally:
-            background.run(_leave(manager))
-    finally:
-        background.close()
+            background.leave(manager)
 
 
 async def _enter(manager: AbstractAsyncContextManager[T]) -> T:

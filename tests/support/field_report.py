@@ -173,10 +173,10 @@ def _index() -> str:
     return f"""{_GENERATED}
 # What each dialect pair carries
 
-| client | upstream | page |
+| client (`inputSchema.schema`) | upstream (`outputSchema.schema`) | page |
 |---|---|---|
-| OpenAI chat completions | OpenAI chat completions | [openai-to-openai](openai-to-openai.md) |
-| OpenAI chat completions | AWS Bedrock Converse | [openai-to-bedrock](openai-to-bedrock.md) |
+| OpenAI chat completions (`OpenAI`) | OpenAI chat completions (`OpenAI`) | [openai-to-openai](openai-to-openai.md) |
+| OpenAI chat completions (`OpenAI`) | AWS Bedrock Converse (`AWSBedrock`) | [openai-to-bedrock](openai-to-bedrock.md) |
 
 The words of the tables:
 

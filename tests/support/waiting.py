@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from controller.standalone.probes import NotReady, wait_until
+from controller.standalone.faults import NotReady
+from controller.standalone.probes import wait_until
 
 LIMIT_S = 15.0
 

@@ -31,7 +31,7 @@ def raw_deflate(body: bytes) -> bytes:
 
 def unlucky_deflate() -> bytes:
     """Raw deflate whose first two bytes are a multiple of 31, as those of a zlib stream are."""
-    candidates = (raw_deflate(BODY + b"%d" % n) for n in range(1000))
+    candidates = (raw_deflate(n.to_bytes(2, "big") + BODY) for n in range(65536))
     return next(sent for sent in candidates if int.from_bytes(sent[:2], "big") % 31 == 0)
 
 
@@ -110,7 +110,7 @@ def test_round_trip(encoding: str, body: bytes, cuts: list[int]) -> None:
 def test_raw_deflate_that_looks_like_zlib() -> None:
     """Half a likeness to a zlib header does not mislead."""
     assert decode_all(padded_deflate(), "deflate", LIMIT) == BODY
-    assert decode_all(unlucky_deflate(), "deflate", LIMIT).startswith(BODY)
+    assert decode_all(unlucky_deflate(), "deflate", LIMIT).endswith(BODY)
 
 
 def test_encoding_order() -> None:
@@ -198,8 +198,8 @@ def bomb(encoding: str, megabytes: int) -> bytes:
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
 @pytest.mark.parametrize("layers", [1, 2])
 def test_bombs(encoding: str, layers: int) -> None:
-    """A body that unpacks to 100 MB is refused before more than the limit and a fixed margin is held."""
-    sent = bomb(encoding, 100)
+    """A body that unpacks to 60 MB is refused before more than the limit and a fixed margin is held."""
+    sent = bomb(encoding, 60)
     for _ in range(layers - 1):
         sent = encode_all(sent, encoding)
 

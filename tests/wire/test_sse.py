@@ -275,11 +275,21 @@ def test_cost_is_linear(piece: int, size: int, content: bytes) -> None:
     assert_linear(work, size)
 
 
-def test_cost_of_one_chunk_is_linear() -> None:
-    """A chunk with many events of mixed line ends costs in proportion to its length."""
+@pytest.mark.parametrize(
+    ("content", "last", "size"),
+    [
+        (b"data: x\n\ndata: y\r\n\r\n\n:\r\r", b"", 20_000),
+        (b"data:\ndata:\n", b"\r", 20_000),
+        (b"data: x\n\n", b"\r", 40_000),
+        (b"data: x\r\r", b"\n", 200_000),
+    ],
+    ids=repr,
+)
+def test_cost_of_one_chunk_is_linear(content: bytes, last: bytes, size: int) -> None:
+    """A chunk costs in proportion to its length, also when another kind of line end comes only at its end."""
 
-    def work(size: int) -> Callable[[], object]:
-        stream = b"data: x\n\ndata: y\r\n\r\n\n:\r\r" * (size // 27)
+    def work(total: int) -> Callable[[], object]:
+        stream = content * (total // len(content)) + last
         return lambda: drive(SseParser(), [stream])
 
-    assert_linear(work, 10_000)
+    assert_linear(work, size)

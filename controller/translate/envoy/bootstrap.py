@@ -14,7 +14,7 @@ def bootstrap(settings: ProxySettings) -> Document:
     return {
         "node": {"id": settings.node_id, "cluster": "llmroute"},
         "admin": {"address": address("127.0.0.1", settings.admin_port)},
-        "static_resources": {"clusters": [processor_cluster(settings.extproc, settings.buffer_bytes)]},
+        "static_resources": {"clusters": [processor_cluster(settings.extproc)]},
         "dynamic_resources": {"lds_config": file_source(settings.lds), "cds_config": file_source(settings.cds)},
         "overload_manager": {
             "resource_monitors": [

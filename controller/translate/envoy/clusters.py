@@ -8,6 +8,7 @@ from controller.translate.envoy.documents import (
     address,
     discovery_response,
     extension,
+    found_by_name,
     seconds,
     typed,
 )
@@ -35,6 +36,7 @@ def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
     cluster: Document = {
         "name": backend.name,
         **_discovery(upstream),
+        "lb_policy": "LEAST_REQUEST",
         "connect_timeout": seconds(10),
         "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         "circuit_breakers": {"thresholds": [many_requests()]},
@@ -56,16 +58,9 @@ def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
 
 
 def _discovery(upstream: Upstream) -> Document:
-    """``LOGICAL_DNS`` for a vendor's name, whose many and changing addresses are all the same service."""
     if all(is_address(host) for host, _ in upstream.endpoints):
-        return {"type": "STATIC", "lb_policy": "LEAST_REQUEST"}
-    return {
-        "type": "STRICT_DNS" if upstream.many else "LOGICAL_DNS",
-        "lb_policy": "LEAST_REQUEST" if upstream.many else "ROUND_ROBIN",
-        # The default prefers IPv6 addresses also where the machine has no way out over IPv6.
-        "dns_lookup_family": "V4_PREFERRED",
-        "respect_dns_ttl": True,
-    }
+        return {"type": "STATIC"}
+    return found_by_name(each_address=upstream.many)
 
 
 def _http_options(upstream: Upstream) -> Document:

@@ -30,6 +30,22 @@ def discovery_response(message: str, resources: Sequence[Mapping[str, Any]]) -> 
     return {"version_info": digest(bodies), "resources": bodies}
 
 
+def found_by_name(*, each_address: bool) -> Document:
+    """A cluster whose hosts are looked up in DNS.
+
+    With ``each_address`` every address is a host of its own, as for the pods of a headless Service; without it all of
+    them are the same host, as for a vendor's name with many and changing addresses.
+    """
+    cluster = typed(
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        respect_dns_ttl=True,
+        # The default prefers IPv6 addresses also where the machine has no way out over IPv6.
+        dns_lookup_family="V4_PREFERRED",
+        all_addresses_in_single_endpoint=not each_address,
+    )
+    return {"cluster_type": {"name": "envoy.clusters.dns", "typed_config": cluster}}
+
+
 def seconds(count: float) -> str:
     """A protobuf duration."""
     return f"{count:g}s"

@@ -6,7 +6,7 @@ from controller.translate.envoy.local_replies import local_reply_config
 from controller.translate.envoy.processor import http2_windows, processor_filter
 from controller.translate.envoy.routes import ROUTE_CONFIGURATION
 from controller.translate.envoy.sources import file_source
-from controller.translate.settings import ProxySettings
+from controller.translate.settings import BUFFER_BYTES, ProxySettings
 from extproc.config.names import BACKEND_HEADER, MODEL_HEADERS, gateway_headers
 
 _HTTP_CONNECTION_MANAGER = "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
@@ -17,7 +17,7 @@ def listener(settings: ProxySettings) -> Document:
     resource = {
         "name": "llmroute",
         "address": _address(settings),
-        "per_connection_buffer_limit_bytes": settings.buffer_bytes,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         "filter_chains": [
             {
                 "filters": [
@@ -52,7 +52,7 @@ def _http(settings: ProxySettings) -> Document:
             ),
         ],
         "access_log": [access_log(settings.access_log)],
-        "local_reply_config": local_reply_config(settings.buffer_bytes),
+        "local_reply_config": local_reply_config(),
         **_request_hygiene(),
         **_limits(settings),
     }

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from controller.translate.envoy.documents import Document, extension
+from controller.translate.settings import BUFFER_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,46 +42,54 @@ def _openai(failure: Failure) -> Mapping[str, Any]:
 DIALECTS = (Dialect("OpenAI", None, _openai),)
 
 
-def failures(buffer_bytes: int) -> tuple[Failure, ...]:
-    """The local replies that the processor does not see."""
-    limit = f"{buffer_bytes // (1024 * 1024)} MiB"
-    return (
-        Failure(
-            "response.code_details.startsWith('ext_proc_error')",
-            503,
-            "server_error",
-            "processor_unavailable",
-            "The gateway's processor is not available; try again.",
-            retry=True,
-        ),
-        Failure(
-            "response.code_details == 'request_payload_too_large'",
-            413,
-            "invalid_request_error",
-            "request_too_large",
-            f"The request is larger than {limit}, the most that this gateway takes.",
-        ),
-        Failure(
-            "response.code_details.startsWith('response_payload_too_large')",
-            502,
-            "server_error",
-            "response_too_large",
-            f"The backend's response is larger than {limit}, the most that this gateway passes on.",
-        ),
-        Failure(
-            "response.code_details in ['request_overall_timeout', 'request_header_timeout']",
-            408,
-            "invalid_request_error",
-            "request_timeout",
-            "The request did not arrive in time.",
-        ),
-    )
+_LIMIT = f"{BUFFER_BYTES >> 20} MiB"
+
+#: The local replies that the processor does not see.
+FAILURES = (
+    Failure(
+        "response.code_details.startsWith('ext_proc_error')",
+        503,
+        "server_error",
+        "processor_unavailable",
+        "The gateway's processor is not available; try again.",
+        retry=True,
+    ),
+    Failure(
+        "response.code_details == 'request_payload_too_large'",
+        413,
+        "invalid_request_error",
+        "request_too_large",
+        f"The request is larger than {_LIMIT}, the most that this gateway takes.",
+    ),
+    Failure(
+        "response.code_details.startsWith('response_payload_too_large')",
+        502,
+        "server_error",
+        "response_too_large",
+        f"The backend's response is larger than {_LIMIT}, the most that this gateway passes on.",
+    ),
+    Failure(
+        # The headers of the answer were still with the processor; after that there is nothing left but to cut it.
+        "response.code_details.startsWith('upstream_reset_after_response_started')",
+        502,
+        "server_error",
+        "upstream_reset",
+        "The backend broke off its answer before anything of it could be passed on.",
+    ),
+    Failure(
+        "response.code_details in ['request_overall_timeout', 'request_header_timeout']",
+        408,
+        "invalid_request_error",
+        "request_timeout",
+        "The request did not arrive in time.",
+    ),
+)
 
 
-def local_reply_config(buffer_bytes: int) -> Document:
+def local_reply_config() -> Document:
     """The HTTP connection manager's ``local_reply_config``."""
     return {
-        "mappers": [_mapper(failure, dialect) for failure in failures(buffer_bytes) for dialect in DIALECTS],
+        "mappers": [_mapper(failure, dialect) for failure in FAILURES for dialect in DIALECTS],
     }
 
 

@@ -2,14 +2,12 @@
 
 from ipaddress import ip_address
 
-from controller.translate.envoy.documents import Document, address, extension, seconds, typed
+from controller.translate.envoy.documents import Document, address, extension, found_by_name, seconds, typed
+from controller.translate.settings import BUFFER_BYTES, MESSAGE_BYTES
 from extproc.config.names import METADATA_NAMESPACE
 
 #: The cluster's name. No backend can have it: theirs have a slash.
 EXTPROC_CLUSTER = "llmroute-extproc"
-
-#: Largest gRPC message either way, as the processor has it: a buffered body and what stands around it.
-MESSAGE_BYTES = 64 * 1024 * 1024
 
 _UNIX = "unix://"
 _RETRY_ON = "connect-failure,refused-stream,unavailable,cancelled,reset"
@@ -65,7 +63,7 @@ def _grpc_service() -> Document:
     }
 
 
-def processor_cluster(workers: tuple[str, ...], buffer_bytes: int) -> Document:
+def processor_cluster(workers: tuple[str, ...]) -> Document:
     """The workers' cluster. It belongs into the bootstrap: a change of it cuts every stream in flight.
 
     Raises ``ValueError`` for an address that cannot be read, or when paths and names are mixed.
@@ -78,14 +76,13 @@ def processor_cluster(workers: tuple[str, ...], buffer_bytes: int) -> Document:
         raise ValueError(f"extproc: {names[0]!r} must be looked up, which does not go together with unix:// addresses")
     return {
         "name": EXTPROC_CLUSTER,
-        "type": "STRICT_DNS" if names else "STATIC",
-        **({"dns_lookup_family": "V4_PREFERRED"} if names else {}),
+        **(found_by_name(each_address=True) if names else {"type": "STATIC"}),
         "connect_timeout": seconds(1),
         # Not round robin: a worker that is busy with a long translation gets less.
         "lb_policy": "LEAST_REQUEST",
         # A dead worker is always the least loaded one; without this Envoy goes back to it when half of them are down.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-        "per_connection_buffer_limit_bytes": buffer_bytes,
+        "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         # Each request is a stream for as long as it lasts; the default of 1024 would answer 500 above it.
         "circuit_breakers": {"thresholds": [many_requests()]},
         "health_checks": [
@@ -125,7 +122,7 @@ def many_requests() -> Document:
 
 def http2_windows() -> Document:
     """HTTP/2 windows that let a whole body through: with the defaults 16 MiB are the end, whatever the buffers are."""
-    return {"initial_stream_window_size": 50 * 1024 * 1024, "initial_connection_window_size": 64 * 1024 * 1024}
+    return {"initial_stream_window_size": BUFFER_BYTES, "initial_connection_window_size": MESSAGE_BYTES}
 
 
 def _place(worker: str) -> tuple[Document, bool]:

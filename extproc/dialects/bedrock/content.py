@@ -55,16 +55,6 @@ class _Message:
         return {"role": self.role, "content": content + self.content}
 
 
-class _Blank:
-    """A user's turn that came to nothing: fine beside another of the user's, and else a refusal."""
-
-    def __init__(self, path: str) -> None:
-        self.path = path
-
-    def refuse(self) -> None:
-        raise Refusal(self.path, "Bedrock takes no blank message; write something, or leave the message out")
-
-
 def write_system(system: Sequence[Text], cache: CachePoints) -> list[dict[str, Any]]:
     """``system``: one block for each text that is not blank."""
     elements: _Elements = []
@@ -109,7 +99,8 @@ class _Writer:
         self._losses = losses
         self._keep_thinking = keep_thinking
         self._messages: list[_Message] = []
-        self._blank: _Blank | None = None
+        # Where the user said nothing: fine beside another message of the user's, and else a refusal.
+        self._blank_path: str | None = None
 
     def add(self, turn: Turn) -> None:
         role = self._role(turn)
@@ -119,18 +110,17 @@ class _Writer:
             self._block(block, message)
         if not message.content and not message.results:
             if turn.role == "user":
-                self._blank = _Blank(turn.path)
+                self._blank_path = turn.path
             return
-        if self._blank is not None and role != "user":
-            self._blank.refuse()
-        self._blank = None
+        if role != "user":
+            self._refuse_blank()
+        self._blank_path = None
         if message is not last:
             self._messages.append(message)
 
     def finished(self) -> list[_Message]:
         """All messages, results in order and complete."""
-        if self._blank is not None:
-            self._blank.refuse()
+        self._refuse_blank()
         if not self._messages:
             raise Refusal("messages", "Bedrock wants at least one user message")
         first = self._messages[0]
@@ -142,6 +132,10 @@ class _Writer:
         if unanswered := next(iter(self._messages[-1].calls.values()), None):
             raise Refusal(unanswered, _UNANSWERED)
         return self._messages
+
+    def _refuse_blank(self) -> None:
+        if self._blank_path is not None:
+            raise Refusal(self._blank_path, "Bedrock takes no blank message; write something, or leave the message out")
 
     def _role(self, turn: Turn) -> Role:
         if turn.role != "system" or self._capabilities.system_in_messages:

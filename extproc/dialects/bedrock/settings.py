@@ -23,16 +23,7 @@ def write_inference(
         if request.max_output_tokens < 1:
             raise Refusal(request.max_output_tokens_path, "Bedrock takes 1 token or more")
         config["maxTokens"] = request.max_output_tokens
-    sampling = request.sampling
-    for path, name, value in (("temperature", "temperature", sampling.temperature), ("top_p", "topP", sampling.top_p)):
-        if value is None:
-            continue
-        if not 0 <= value <= 1:
-            raise Refusal(path, "Bedrock takes 0 to 1")
-        if reason := _own_sampling(capabilities, thinking):
-            losses.append(Loss(path, "drop", reason))
-        else:
-            config[name] = value
+    _write_sampling(config, request.sampling, capabilities, thinking, losses)
     if request.stop:
         if "" in request.stop:
             raise Refusal("stop", "Bedrock takes no empty stop sequence")
@@ -40,10 +31,26 @@ def write_inference(
     return config
 
 
-def _own_sampling(capabilities: Capabilities, thinking: ReasoningPlan) -> str | None:
-    if not capabilities.sampling:
-        return "the model takes no sampling values"
-    return "the model takes no sampling values while it thinks" if thinking.own_sampling else None
+def _write_sampling(
+    config: dict[str, Any],
+    sampling: Sampling,
+    capabilities: Capabilities,
+    thinking: ReasoningPlan,
+    losses: list[Loss],
+) -> None:
+    for path, name, value in (("temperature", "temperature", sampling.temperature), ("top_p", "topP", sampling.top_p)):
+        if value is None:
+            continue
+        if not 0 <= value <= 1:
+            raise Refusal(path, "Bedrock takes 0 to 1")
+        if thinking.own_sampling:
+            losses.append(Loss(path, "drop", "the model takes no sampling values while it thinks"))
+        elif capabilities.sampling == "none":
+            losses.append(Loss(path, "drop", "the model takes no sampling values"))
+        elif capabilities.sampling == "one" and "temperature" in config:
+            losses.append(Loss(path, "drop", "the model takes temperature or top_p; temperature is kept"))
+        else:
+            config[name] = value
 
 
 def check_sampling(sampling: Sampling, losses: list[Loss]) -> None:

@@ -87,8 +87,9 @@ class ConverseStreamReader:
         # Open tool calls by block index: True once an argument arrived. Calls that the service runs itself: ignored.
         self._tools: dict[int, bool] = {}
         self._ignored: set[int] = set()
-        # Blocks that the consumer knows of; an empty text block starts and stops without a delta.
-        self._open: set[int] = set()
+        # Blocks that the consumer knows of: True while open. An empty text block starts and stops without a delta.
+        self._blocks: dict[int, bool] = {}
+        self._handlers = self._BEFORE_STOP
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """The events completed by this chunk; none after ``Ended`` or ``Fault``."""
@@ -118,7 +119,7 @@ class ConverseStreamReader:
         for message in messages:
             try:
                 self._read(message)
-            except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 self._fail(f"Bedrock sent a {message.event_type} event that cannot be read: {error}")
             if self._over:
                 return
@@ -132,7 +133,7 @@ class ConverseStreamReader:
     def _read(self, message: Message) -> None:
         kind = message.headers.get(":message-type")
         if kind == "event":
-            handler = self._HANDLERS.get(message.headers.get(":event-type"))
+            handler = self._handlers.get(message.headers.get(":event-type"))
             if handler is not None:
                 handler(self, message.payload)
         elif kind == "exception":
@@ -142,28 +143,34 @@ class ConverseStreamReader:
             self._end(Fault(ApiError(500, Kind.SERVER, detail, native_type=message.error_code or None)))
 
     def _message_start(self, _payload: bytes) -> None:
+        self._begin()
+
+    def _begin(self) -> None:
         if not self._started:
             self._started = True
             self._out.append(Started(self._request_id))
 
     def _block_start(self, payload: bytes) -> None:
-        self._message_start(b"")
+        self._begin()
         event = _BLOCK_START.decode(payload)
         tool, index = event.start.tool_use, event.content_block_index
         if tool is None or tool.type is not None:
             self._ignored.add(index)
             return
+        if index in self._blocks:
+            self._fail("Bedrock opened a block of its answer twice")
+            return
         self._tools[index] = False
-        self._open.add(index)
+        self._blocks[index] = True
         self._out.append(ToolStarted(index, tool.tool_use_id, tool.name))
 
     def _delta(self, payload: bytes) -> None:
         if not self._started:
-            self._message_start(b"")
+            self._begin()
         event = _DELTA.decode(payload)
         delta, index = event.delta, event.content_block_index
         if delta.text:
-            self._open.add(index)
+            self._blocks[index] = True
             self._out.append(TextDelta(index, delta.text))
         elif delta.tool_use is not None:
             self._arguments(index, delta.tool_use.input)
@@ -172,7 +179,7 @@ class ConverseStreamReader:
 
     def _thinking(self, index: int, delta: ReasoningDelta) -> None:
         if delta.text or delta.signature or delta.redacted_content:
-            self._open.add(index)
+            self._blocks[index] = True
             self._out.append(ThinkingDelta(index, delta.text or "", delta.signature, delta.redacted_content))
 
     def _arguments(self, index: int, fragment: str) -> None:
@@ -187,16 +194,17 @@ class ConverseStreamReader:
         index = _BLOCK_STOP.decode(payload).content_block_index
         if self._tools.pop(index, True) is False:
             self._out.append(ArgumentsDelta(index, "{}"))
-        if index in self._open:
-            self._open.remove(index)
+        if self._blocks.get(index):
+            self._blocks[index] = False
             self._out.append(BlockEnded(index))
 
     def _message_stop(self, payload: bytes) -> None:
-        self._message_start(b"")
+        self._begin()
         self._native_stop = _MESSAGE_STOP.decode(payload).stop_reason or ""
         self._stop = STOPS.get(self._native_stop, Stop.UNKNOWN)
         self._out.extend(ArgumentsDelta(index, "{}") for index, begun in self._tools.items() if not begun)
         self._tools.clear()
+        self._handlers = self._AFTER_STOP
         if self._stop is not Stop.MALFORMED:
             self._out.append(Stopped(self._stop, self._native_stop))
 
@@ -209,6 +217,9 @@ class ConverseStreamReader:
             self._malformed()
         elif self._stop is not None:
             self._end(Ended())
+
+    def _went_on(self, _payload: bytes) -> None:
+        self._fail("Bedrock went on after it had stopped its answer")
 
     def _malformed(self) -> None:
         # Held back until the usage was seen: broken answers are billed, too.
@@ -228,11 +239,17 @@ class ConverseStreamReader:
         out, self._out = self._out, []
         return out
 
-    _HANDLERS: ClassVar[Mapping[object, Callable[["ConverseStreamReader", bytes], None]]] = {
+    _BEFORE_STOP: ClassVar[Mapping[object, Callable[["ConverseStreamReader", bytes], None]]] = {
         "contentBlockDelta": _delta,
         "contentBlockStart": _block_start,
         "contentBlockStop": _block_stop,
         "messageStart": _message_start,
         "messageStop": _message_stop,
+        "metadata": _metadata,
+    }
+    _AFTER_STOP: ClassVar[Mapping[object, Callable[["ConverseStreamReader", bytes], None]]] = {
+        "contentBlockDelta": _went_on,
+        "contentBlockStart": _went_on,
+        "messageStop": _went_on,
         "metadata": _metadata,
     }

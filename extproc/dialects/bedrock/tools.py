@@ -3,7 +3,6 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -40,7 +39,6 @@ class ToolPlan:
     extra_choice: dict[str, Any] | None = None
 
 
-@lru_cache(maxsize=4096)
 def upstream_id(call_id: str) -> str:
     """The id as Converse takes it: itself, or a name derived from it, the same for the call and its result."""
     if _ID.fullmatch(call_id):

@@ -1,6 +1,6 @@
 """A request body as JSON: the routing facts without the rest, and the whole of it."""
 
-from typing import Final, NoReturn
+from typing import Final
 
 import msgspec
 
@@ -28,11 +28,11 @@ def peek(body: bytes) -> Peek:
     try:
         routing = jsontext.peek(body, _routing)
     except JsonShapeError:
-        _refuse_routing(body)
+        return _read_routing(body)
     except JsonError as error:
         raise invalid_json(error) from error
     if not routing.model:
-        _refuse_routing(body)
+        return _read_routing(body)
     return Peek(routing.model, routing.stream is True)
 
 
@@ -53,9 +53,7 @@ def invalid_json(error: JsonError) -> ClientError:
     return ClientError(f"The request body cannot be read: {error}{where}.", code="invalid_json")
 
 
-def _refuse_routing(body: bytes) -> NoReturn:
-    """Reads again, with errors that name the path."""
+def _read_routing(body: bytes) -> Peek:
+    """The slow way, whose errors name the path."""
     members = parse(body)
-    members.name("model")
-    members.maybe_boolean("stream")
-    raise ClientError("The request body has no usable model and stream.", param="model", code="invalid_value")
+    return Peek(members.name("model"), members.maybe_boolean("stream") is True)

@@ -156,12 +156,14 @@ class ChunkWriter:
         return self._text_head + _encode(event.text) + self._text_tail
 
     def _write_thinking(self, event: ThinkingDelta) -> bytes:
+        if not event.text and event.signature is None and event.redacted is None:
+            return b""
         block = self._thinking.get(event.index)
         if block is None:
             block = self._open_thinking(event.index)
         if event.signature is None and event.redacted is None:
             text = _encode(event.text)
-            return b"".join((block.head, text, block.middle, text, block.tail)) if event.text else b""
+            return b"".join((block.head, text, block.middle, text, block.tail))
         entry = {"index": block.position, **thinking_object(event.text, event.signature, event.redacted)}
         delta: dict[str, Any] = {"reasoning_content": event.text} if event.text else {}
         return self._encoded({**delta, "thinking_blocks": [entry]})

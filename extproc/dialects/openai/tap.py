@@ -133,11 +133,7 @@ class Tap:
             self._ended = True
             return False
         # Content cannot look like a member here: in a JSON string every quote is escaped.
-        if (
-            self._plain
-            and b'"error"' not in data
-            and (b'"usage"' not in data or data.count(b'"usage"') == data.count(b'"usage":null'))
-        ):
+        if self._plain and b'"error"' not in data and (b'"usage"' not in data or _says_null(data)):
             return False
         return self._read(data)
 
@@ -152,10 +148,11 @@ class Tap:
         elif event_type == "error":
             self.fault = read_stream_error(maybe_value(msgspec.Raw(data)))
         self._classify(envelope, event_type)
-        if response := bytes(envelope.response):
+        if self._api is _Api.RESPONSES and (response := bytes(envelope.response)):
             return self._read_response(response)
         usage = usage_of(maybe_value(envelope.usage))
-        self.usage = self.usage.updated(usage)
+        if usage is not NO_USAGE:
+            self.usage = self.usage.updated(usage)
         self.model = self.model or maybe_text(envelope.model)
         self._plain = self._api is _Api.CHOICES and self.model is not None
         return self._strip and usage != NO_USAGE and maybe_value(envelope.choices) == []
@@ -180,3 +177,8 @@ class Tap:
             self._ended = self._ended or event_type in _RESPONSES_ENDS
         elif self._api is _Api.UNSEEN:
             self._api = _Api.OTHER
+
+
+def _says_null(data: bytes) -> bool:
+    """Whether every ``usage`` in the text is null, as servers write it with and without a space."""
+    return data.count(b'"usage"') == data.count(b'"usage":null') + data.count(b'"usage": null')

@@ -1,6 +1,6 @@
 """What the tests of this room share: neutral requests in short, and what becomes of them."""
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -22,13 +22,14 @@ ABLE = Capabilities(
 )
 
 
-def turn(role: Role, *blocks: Block | str, at: int = 0) -> Turn:
+def turn(role: str, *blocks: Block | str, at: int = 0) -> Turn:
     """One message; a string is a text block."""
     path = f"messages[{at}]"
-    return Turn(role, tuple(Text(block, path) if isinstance(block, str) else block for block in blocks), path)
+    written = tuple(Text(block, path) if isinstance(block, str) else block for block in blocks)
+    return Turn(cast("Role", role), written, path)
 
 
-def conversation(*turns: tuple[Role, Any], **members: Any) -> Request:
+def conversation(*turns: tuple[str, Any], **members: Any) -> Request:
     """A request of (role, block or blocks or text) pairs."""
     built = []
     for at, (role, content) in enumerate(turns):

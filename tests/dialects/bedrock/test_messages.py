@@ -66,7 +66,7 @@ def test_results_stand_first_and_in_call_order() -> None:
 def test_conversations_that_converse_does_not_take(turns: list[tuple[str, Block]], path: str) -> None:
     """Each is refused here with its path, and not sent for the service to refuse without one."""
     with pytest.raises(Refusal) as refused:
-        write(conversation(*turns))  # type: ignore[arg-type]
+        write(conversation(*turns))
     assert refused.value.error.param == path
     assert refused.value.error.status == 400
 

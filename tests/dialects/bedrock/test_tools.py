@@ -38,7 +38,7 @@ def test_converse_tool_choice_none() -> None:
 
 @pytest.mark.parametrize("choice", [ToolChoice(), ToolChoice("auto")])
 def test_auto_is_left_to_the_service(choice: ToolChoice) -> None:
-    """auto is the default of every model, and some take no tool choice at all."""
+    """Auto is the default of every model, and some take no tool choice at all."""
     assert body(ask(tools=TOOLS, tool_choice=choice))["toolConfig"].keys() == {"tools"}
 
 
@@ -51,12 +51,13 @@ def test_auto_is_left_to_the_service(choice: ToolChoice) -> None:
     ],
 )
 def test_forced_choices(choice: ToolChoice, sent: dict[str, object]) -> None:
-    """any and a named tool have their own members."""
+    """Any and a named tool have their own members."""
     assert body(ask(tools=TOOLS, tool_choice=choice))["toolConfig"]["toolChoice"] == sent
 
 
 @pytest.mark.parametrize(
-    "choice", [ToolChoice("named", "h"), ToolChoice("auto", allowed=("f", "h")), ToolChoice("named", "g", allowed=("f",))]
+    "choice",
+    [ToolChoice("named", "h"), ToolChoice("auto", allowed=("f", "h")), ToolChoice("named", "g", allowed=("f",))],
 )
 def test_choices_of_undeclared_tools(choice: ToolChoice) -> None:
     """A choice that names a tool which is not offered is refused."""
@@ -65,11 +66,11 @@ def test_choices_of_undeclared_tools(choice: ToolChoice) -> None:
     assert refused.value.error.param == "tool_choice"
 
 
-@pytest.mark.parametrize("kind", ["any", "named"])
-def test_forced_choice_without_tools(kind: str) -> None:
+@pytest.mark.parametrize("choice", [ToolChoice("any"), ToolChoice("named", "f")])
+def test_forced_choice_without_tools(choice: ToolChoice) -> None:
     """Nothing can be forced where nothing is offered, not even when the history has calls."""
     with pytest.raises(Refusal):
-        write(conversation(*HISTORY, tool_choice=ToolChoice(kind, "f")))  # type: ignore[arg-type]
+        write(conversation(*HISTORY, tool_choice=choice))
 
 
 def test_converse_tool_id_map() -> None:

@@ -186,7 +186,22 @@ def test_usage_of_a_whole_answer(usage: Any, expected: Usage) -> None:
     assert (expected, "real") == DIALECT.read_usage(body)
 
 
-@pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"x"', b"<html>", b'{"model":', b"\xff", b'{"model":5}', b"{}"])
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"null",
+        b"[]",
+        b'"x"',
+        b"<html>",
+        b'{"model":',
+        b"\xff",
+        b'{"model":5}',
+        b"{}",
+        b'{"usage":{"prompt_tokens":1e999}}',
+        b'{"model":"\xff"}',
+    ],
+)
 def test_nothing_known(body: bytes) -> None:
     """What is no answer tells nothing, and raises nothing."""
     assert DIALECT.read_usage(body) == (NO_USAGE, None)

@@ -111,6 +111,13 @@ def test_only_a_chunk_without_choices_is_stripped() -> None:
     assert tap.usage == Usage(3, 2)
 
 
+def test_a_vendor_member_named_response_hides_no_usage() -> None:
+    """Only typed events keep their usage inside ``response``; in a chunk that name means nothing."""
+    _, tap = tapped([sse(chunk(), {**ONLY_USAGE, "response": {"usage": None}})], strip=False)
+
+    assert tap.usage == Usage(3, 4, 7)
+
+
 def test_absent_usage_is_not_zero() -> None:
     """Null, empty and missing usage leave nothing known."""
     _, tap = tapped([sse(chunk(), chunk(usage=None), chunk(usage={}), chunk(usage={"x": 1}))], strip=False)
@@ -200,7 +207,8 @@ DELTA = typed("response.output_text.delta", delta='"usage": 1')
 @pytest.mark.parametrize("strip", [False, True])
 def test_responses_streams(last: str, *, strip: bool) -> None:
     """The Responses API ends with its own event, which holds the usage; no [DONE] is missed."""
-    stream = CREATED + DELTA + typed(last, response={"model": "real", "usage": RESPONSES_USAGE, "error": None})
+    odd = typed("response.odd", response=5) + typed("response.odd", response=None)
+    stream = CREATED + odd + DELTA + typed(last, response={"model": "real", "usage": RESPONSES_USAGE, "error": None})
     out, tap = tap_all_ways(stream, strip=strip)
 
     assert out == stream

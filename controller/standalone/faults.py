@@ -1,0 +1,33 @@
+"""What ends a command with a message instead of a traceback."""
+
+
+class Fault(Exception):
+    """Something that the person at the command line can mend; the message says what. ``exit_code`` is the command's."""
+
+    exit_code: int = 1
+
+
+class Misuse(Fault):
+    """What was asked for makes no sense."""
+
+    exit_code = 2
+
+
+class PortTaken(Fault):
+    """Something else listens where we are to listen."""
+
+
+class NotReady(Fault):
+    """Something did not become ready in time."""
+
+
+class Rejected(Fault):
+    """The manifests have errors; they have been reported."""
+
+
+class Unreadable(Misuse):
+    """A path cannot be read; the message names it."""
+
+
+class NothingToRun(Misuse):
+    """No file, no environment, no demo; the message says what there is to choose from."""

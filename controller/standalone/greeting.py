@@ -1,0 +1,58 @@
+"""The line that says how to use the gateway: a request that its configuration would serve, as a curl to copy."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+
+from extproc.config.names import MODEL_HEADERS
+from extproc.config.schema import Config, Match, Rule
+
+#: Stands for a model name that nobody but the user knows.
+ANY_MODEL = "MODEL"
+
+
+def models(config: Config) -> list[str]:
+    """The models that rules name exactly, in the order of the rules."""
+    return list(
+        dict.fromkeys(model for rule in config.rules for match in rule.alternatives for model in _models(match))
+    )
+
+
+def curls(config: Config, base_url: str, *, key_variable: str | None = None, most: int = 2) -> list[str]:
+    """Commands that would be answered, one for each of the first rules; empty without rules.
+
+    ``key_variable`` is the environment variable that holds the client's key; the shell fills it in, not we.
+    """
+    usable = [rule for rule in config.rules if rule.backends and rule.refusal is None]
+    found = [_curl(rule, base_url, key_variable) for rule in usable]
+    return list(dict.fromkeys(found))[:most]
+
+
+def _curl(rule: Rule, base_url: str, key_variable: str | None) -> str:
+    match = rule.alternatives[0]
+    headers = {
+        header.name: header.value
+        for header in match.headers
+        if header.type == "Exact" and header.name not in MODEL_HEADERS
+    }
+    if rule.hostnames and not any("*" in name for name in rule.hostnames):
+        headers["Host"] = rule.hostnames[0]
+    body = {
+        "model": next(_models(match), ANY_MODEL),
+        "messages": [{"role": "user", "content": "Hello"}],
+        "stream": True,
+    }
+    parts = ["curl", "-N", f"{base_url}/v1/chat/completions", *_flags(headers), "-d", json.dumps(body)]
+    line = shlex.join(parts)
+    return f'{line} -H "Authorization: Bearer ${key_variable}"' if key_variable else line
+
+
+def _flags(headers: Mapping[str, str]) -> Iterator[str]:
+    for name, value in {"content-type": "application/json", **headers}.items():
+        yield from ("-H", f"{name}: {value}")
+
+
+def _models(match: Match) -> Iterator[str]:
+    for header in match.headers:
+        if header.name in MODEL_HEADERS and header.type == "Exact":
+            yield header.value

@@ -1,0 +1,82 @@
+"""The manifests of a running gateway: read once, and again whenever their text changes."""
+
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+
+from watchfiles import awatch
+
+from controller.standalone.faults import Unreadable
+from controller.standalone.manifests import STDIN, Manifests, files_of, read_content, read_manifests
+
+_DEBOUNCE_MS = 50
+#: Where the kernel says nothing (network and container mounts) a look every two seconds has to do.
+_LOOK_MS = 2_000
+
+
+class Sources:
+    """Files, directories and standard input, as given on the command line."""
+
+    def __init__(self, paths: Sequence[str]) -> None:
+        self.paths = tuple(paths)
+        self._stdin: bytes | None = None
+        self._seen: str | None = None
+
+    def read(self) -> Manifests:
+        """The manifests as they are now. Raises ``Unreadable``."""
+        content = self._contents()
+        self._seen = _digest(content)
+        return read_manifests(list(content), content.__getitem__)
+
+    def maybe_changed(self) -> Manifests | None:
+        """The manifests if their text is not what it was. Raises ``Unreadable``, once for each trouble."""
+        try:
+            content = self._contents()
+        except Unreadable as error:
+            trouble = str(error)
+            if trouble == self._seen:
+                return None
+            self._seen = trouble
+            raise
+        return None if _digest(content) == self._seen else self.read()
+
+    async def changes(self) -> AsyncIterator[Manifests | Unreadable]:
+        """Each change, or why there are no manifests any more."""
+        # Directories, not files: editors and ConfigMap volumes replace files, and a watch stays with the old one.
+        watched = {path if path.is_dir() else path.parent for path in map(Path, self.paths) if str(path) != STDIN}
+        if not watched:
+            return
+        looks = awatch(
+            *watched,
+            watch_filter=None,
+            recursive=False,
+            debounce=_DEBOUNCE_MS,
+            step=10,
+            rust_timeout=_LOOK_MS,
+            yield_on_timeout=True,
+        )
+        async for _ in looks:
+            try:
+                manifests = self.maybe_changed()
+            except Unreadable as error:
+                yield error
+                continue
+            if manifests is not None:
+                yield manifests
+
+    def _contents(self) -> dict[str, bytes]:
+        return {file: self._content(file) for file in files_of(self.paths)}
+
+    def _content(self, file: str) -> bytes:
+        if file != STDIN:
+            return read_content(file)
+        if self._stdin is None:
+            self._stdin = read_content(file)
+        return self._stdin
+
+
+def _digest(content: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for file, data in content.items():
+        digest.update(f"{file}:{len(data)}:".encode() + data)
+    return digest.hexdigest()

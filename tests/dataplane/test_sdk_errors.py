@@ -1,0 +1,159 @@
+"""What goes wrong, through real Envoy, as the exceptions of the official SDK."""
+
+from typing import Any
+
+import openai
+import pytest
+
+from tests.support.gateway import RunningGateway
+from tests.support.sdk import DEMO_MODELS, identified, text_of, user
+
+pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("demo")]
+each_model = pytest.mark.parametrize("model", DEMO_MODELS)
+
+
+def wish(text: str) -> dict[str, str]:
+    """What the demo provider is to do, and a request id."""
+    return {"x-demo": f"{text}; delay 0", **identified()}
+
+
+def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
+    """A model that no rule serves is OpenAI's own 404, and says where the served ones are listed."""
+    with pytest.raises(openai.NotFoundError, match="'gpt-unheard-of'.*GET /v1/models") as caught:
+        client.chat.completions.create(model="gpt-unheard-of", messages=user("hello"))
+
+    error = caught.value
+    assert (error.code, error.param, error.type) == ("model_not_found", "model", "invalid_request_error")
+    assert error.response.headers["content-type"] == "application/json"
+
+
+def test_a_request_without_a_model_is_malformed(client: openai.OpenAI) -> None:
+    """The gateway itself asks for the field that it routes by."""
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.post("/chat/completions", cast_to=object, body={"messages": user("hello")})
+
+    assert (caught.value.param, caught.value.code) == ("model", "missing_required_parameter")
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"temperature": "hot"}, "temperature"),
+        ({"messages": []}, "messages"),
+        ({"messages": [{"role": "tool", "content": "18 degrees"}]}, "messages[0].tool_call_id"),
+        ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "messages[0].content[0].text"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+@each_model
+def test_a_malformed_request_names_its_fault(
+    client: openai.OpenAI, model: str, fields: dict[str, Any], param: str
+) -> None:
+    """A wrong request is a 400 with the path of the fault, whoever found it: the provider or the translation."""
+    request = {"model": model, "messages": user("hello"), **fields}
+
+    with pytest.raises(openai.BadRequestError) as caught:
+        client.post("/chat/completions", cast_to=object, body=request)
+
+    assert caught.value.param == param
+    assert caught.value.type == "invalid_request_error"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@each_model
+def test_a_throttled_upstream_is_a_rate_limit(client: openai.OpenAI, model: str, stream: bool) -> None:
+    """A vendor's throttling is a RateLimitError that still says how long to wait."""
+    with pytest.raises(openai.RateLimitError) as caught:
+        client.chat.completions.create(
+            model=model, messages=user("hello"), stream=stream, extra_headers=wish("error 429")
+        )
+
+    error = caught.value
+    assert (error.status_code, error.code, error.type) == (429, "rate_limit_exceeded", "rate_limit_error")
+    assert error.response.headers["retry-after"] == "1"
+    assert error.request_id == error.response.headers["x-request-id"]
+
+
+@pytest.mark.parametrize(
+    ("status", "exception", "code"),
+    [
+        (403, openai.PermissionDeniedError, None),
+        (404, openai.NotFoundError, "model_not_found"),
+        (500, openai.InternalServerError, None),
+        (503, openai.InternalServerError, "server_is_overloaded"),
+    ],
+)
+@each_model
+def test_an_upstreams_refusal_keeps_its_status(
+    client: openai.OpenAI,
+    demo: RunningGateway,
+    model: str,
+    status: int,
+    exception: type[openai.APIStatusError],
+    code: str | None,
+) -> None:
+    """An error of either vendor is the SDK's exception for its status, with the vendor's words, and is logged."""
+    headers = wish(f"error {status}")
+    with pytest.raises(exception, match=f"asked for an error {status}") as caught:
+        client.chat.completions.create(model=model, messages=user("hello"), extra_headers=headers)
+
+    assert (caught.value.status_code, caught.value.code) == (status, code)
+    line = demo.records.request_of(headers["x-request-id"])
+    assert (line["status"], line["outcome"], line["backend"]) == (status, "upstream_error", f"default/{model}")
+
+
+@each_model
+def test_an_upstream_that_hangs_up_is_unavailable(client: openai.OpenAI, model: str) -> None:
+    """A connection that breaks before the answer is a 503 that names the backend and asks to come back."""
+    with pytest.raises(openai.InternalServerError, match=f"default/{model}") as caught:
+        client.chat.completions.create(model=model, messages=user("hello"), extra_headers=wish("break cut"))
+
+    assert caught.value.status_code == 503
+    assert caught.value.response.headers["retry-after"] == "1"
+
+
+@each_model
+def test_an_error_in_mid_stream_is_raised(client: openai.OpenAI, demo: RunningGateway, model: str) -> None:
+    """What came before the vendor's in-band error arrives, then the SDK raises it with the vendor's words."""
+    headers = wish("break error")
+    stream = client.chat.completions.create(model=model, messages=user("words 9"), stream=True, extra_headers=headers)
+    chunks = []
+    with pytest.raises(openai.APIError, match="The demo provider broke off") as caught:
+        chunks.extend(stream)
+        chunks.extend(stream)
+
+    assert not isinstance(caught.value, openai.APIConnectionError)
+    assert caught.value.type == "server_error"
+    line = demo.records.request_of(headers["x-request-id"])
+    assert (line["status"], line["outcome"]) == (200, "upstream_error")
+    assert "broke off" in line["error"]
+
+
+@pytest.mark.parametrize("how", ["break error", "break end", "break cut"])
+@each_model
+def test_a_broken_stream_never_looks_whole(client: openai.OpenAI, model: str, how: str) -> None:
+    """However a stream breaks off, the SDK raises after the words that came: no finish reason, no normal end."""
+    stream = client.chat.completions.create(
+        model=model, messages=user("words 9"), stream=True, extra_headers={"x-demo": how}
+    )
+    chunks = []
+
+    def read() -> None:
+        for chunk in stream:
+            chunks.append(chunk)
+
+    with pytest.raises(openai.APIError):
+        read()
+    assert text_of(chunks) in {"", "every", "every request", "every request finds"}
+    assert {chunk.choices[0].finish_reason for chunk in chunks} <= {None}
+
+
+@pytest.mark.parametrize("how", ["break error", "break end", "break cut"])
+@each_model
+def test_the_streaming_helper_raises_as_well(client: openai.OpenAI, model: str, how: str) -> None:
+    """``.stream()`` does not give a final completion for a stream that broke off."""
+    with (
+        client.chat.completions.stream(model=model, messages=user("words 9"), extra_headers={"x-demo": how}) as events,
+        pytest.raises(openai.APIError),
+    ):
+        events.until_done()
