@@ -96,6 +96,10 @@ class Gateway:
             self._pruning = asyncio.create_task(self._prune(translation.envoy))
             return True
 
+    async def is_ready(self) -> bool:
+        """Whether both processes are up, and each has found the other healthy. Raises ``OSError`` when one is not there."""
+        return await self._extproc_is_ready() and await self._envoy_is_ready()
+
     def hurry(self) -> None:
         """Let ``stop`` wait no longer."""
         self._hurried = True

@@ -1,9 +1,11 @@
 """What goes wrong, through real Envoy, as the exceptions of the official SDK."""
 
+import asyncio
 from typing import Any
 
 import openai
 import pytest
+from openai.types.chat import ChatCompletionChunk
 
 from tests.support.gateway import RunningGateway
 from tests.support.sdk import DEMO_MODELS, identified, text_of, user
@@ -19,7 +21,7 @@ def wish(text: str) -> dict[str, str]:
 
 def test_an_unknown_model_is_not_found(client: openai.OpenAI) -> None:
     """A model that no rule serves is OpenAI's own 404, and says where the served ones are listed."""
-    with pytest.raises(openai.NotFoundError, match="'gpt-unheard-of'.*GET /v1/models") as caught:
+    with pytest.raises(openai.NotFoundError, match=r"'gpt-unheard-of'.*GET /v1/models") as caught:
         client.chat.completions.create(model="gpt-unheard-of", messages=user("hello"))
 
     error = caught.value
@@ -114,46 +116,53 @@ def test_an_upstream_that_hangs_up_is_unavailable(client: openai.OpenAI, model: 
 
 @each_model
 def test_an_error_in_mid_stream_is_raised(client: openai.OpenAI, demo: RunningGateway, model: str) -> None:
-    """What came before the vendor's in-band error arrives, then the SDK raises it with the vendor's words."""
+    """The SDK raises the vendor's in-band error in its words, and the log knows that a 200 was not the whole story."""
     headers = wish("break error")
     stream = client.chat.completions.create(model=model, messages=user("words 9"), stream=True, extra_headers=headers)
-    chunks = []
+
     with pytest.raises(openai.APIError, match="The demo provider broke off") as caught:
-        chunks.extend(stream)
-        chunks.extend(stream)
+        list(stream)
 
     assert not isinstance(caught.value, openai.APIConnectionError)
     assert caught.value.type == "server_error"
     line = demo.records.request_of(headers["x-request-id"])
     assert (line["status"], line["outcome"]) == (200, "upstream_error")
-    assert "broke off" in line["error"]
 
 
-@pytest.mark.parametrize("how", ["break error", "break end", "break cut"])
+@pytest.mark.parametrize("how", ["break error", "break end"])
 @each_model
 def test_a_broken_stream_never_looks_whole(client: openai.OpenAI, model: str, how: str) -> None:
-    """However a stream breaks off, the SDK raises after the words that came: no finish reason, no normal end."""
-    stream = client.chat.completions.create(
-        model=model, messages=user("words 9"), stream=True, extra_headers={"x-demo": how}
-    )
-    chunks = []
-
-    def read() -> None:
-        for chunk in stream:
-            chunks.append(chunk)
+    """A stream that breaks off gives the words that came, no finish reason, and an exception instead of an end."""
+    stream = client.chat.completions.create(model=model, messages=user("words 9"), stream=True, extra_headers=wish(how))
+    chunks: list[ChatCompletionChunk] = []
 
     with pytest.raises(openai.APIError):
-        read()
-    assert text_of(chunks) in {"", "every", "every request", "every request finds"}
-    assert {chunk.choices[0].finish_reason for chunk in chunks} <= {None}
+        chunks.extend(stream)
+
+    assert text_of(chunks) == "every request"
+    assert {chunk.choices[0].finish_reason for chunk in chunks} == {None}
 
 
-@pytest.mark.parametrize("how", ["break error", "break end", "break cut"])
+@pytest.mark.parametrize("how", ["break error", "break end"])
 @each_model
 def test_the_streaming_helper_raises_as_well(client: openai.OpenAI, model: str, how: str) -> None:
     """``.stream()`` does not give a final completion for a stream that broke off."""
     with (
-        client.chat.completions.stream(model=model, messages=user("words 9"), extra_headers={"x-demo": how}) as events,
+        client.chat.completions.stream(model=model, messages=user("words 9"), extra_headers=wish(how)) as events,
         pytest.raises(openai.APIError),
     ):
         events.until_done()
+
+
+async def test_a_stream_whose_connection_was_cut_never_looks_whole(demo: RunningGateway) -> None:
+    """A reset in mid-stream is an exception and no end, for either backend; Envoy takes a second to close, so both."""
+
+    async def read(model: str) -> None:
+        stream = await client.chat.completions.create(
+            model=model, messages=user("words 9"), stream=True, extra_headers={"x-demo": "break cut"}
+        )
+        with pytest.raises(openai.APIConnectionError):
+            assert "stop" not in [chunk.choices[0].finish_reason async for chunk in stream]
+
+    async with openai.AsyncOpenAI(base_url=f"{demo.base_url}/v1", api_key="none", max_retries=0) as client:
+        await asyncio.gather(*map(read, DEMO_MODELS))

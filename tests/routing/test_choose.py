@@ -1,3 +1,4 @@
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -13,11 +14,12 @@ LAST = 1 - 2**-53
 CRITICAL_3 = 16.266
 
 
+OPENAI = "outputSchema: {schema: OpenAI}"
+
+
 def route(*weights: int, refusal: str | None = None) -> Route:
     """A rule with backends b0, b1, ... of these weights."""
-    backends = ", ".join(
-        f"{{name: b{i}, weight: {w}, outputSchema: {{schema: OpenAI}}}}" for i, w in enumerate(weights)
-    )
+    backends = ", ".join(f"{{name: b{i}, weight: {weight}, {OPENAI}}}" for i, weight in enumerate(weights))
     reason = f", refusal: {refusal}" if refusal else ""
     made = route_of(f"rules: [{{backends: [{backends}]{reason}}}]")
     assert made is not None
@@ -45,14 +47,9 @@ def test_every_draw_falls_where_the_weights_say() -> None:
     """A backend's share of [0, 1) is exactly its weight, in the file's order."""
     made = route(1, 2, 1)
 
-    assert [name(made.choose(d)) for d in (0.0, 0.2499, 0.25, 0.7499, 0.75, LAST)] == [
-        "b0",
-        "b0",
-        "b1",
-        "b1",
-        "b2",
-        "b2",
-    ]
+    chosen = [name(made.choose(draw)) for draw in (0.0, 0.2499, 0.25, 0.7499, 0.75, LAST)]
+
+    assert chosen == ["b0", "b0", "b1", "b1", "b2", "b2"]
 
 
 @pytest.mark.parametrize("draw", [0.0, 5e-324, 0.5, 0.999999, LAST])
@@ -77,9 +74,7 @@ def test_a_draw_outside_its_range_is_a_bug(draw: float) -> None:
 
 def test_the_weight_is_1_unless_given() -> None:
     """Backends without a weight share alike."""
-    made = route_of(
-        "rules: [{backends: [{name: a, outputSchema: {schema: OpenAI}}, {name: b, outputSchema: {schema: OpenAI}}]}]"
-    )
+    made = route_of(f"rules: [{{backends: [{{name: a, {OPENAI}}}, {{name: b, {OPENAI}}}]}}]")
 
     assert made is not None
     assert made.cumulative == (1, 2)
@@ -90,16 +85,24 @@ def test_a_choice_has_all_that_is_known_of_its_backend() -> None:
     made = route_of(
         "backends:\n- name: a\n  outputSchema: {schema: AWSBedrock, version: v3}\n  host: h.example\n"
         "  capabilities: {reasoning: budget, promptCache: false}\n"
-        "rules:\n- backends: [{name: a, weight: 2, modelNameOverride: up}, {name: a, outputSchema: {schema: OpenAI}}]\n"
+        "rules:\n- backends:\n  - {name: a, weight: 2, modelNameOverride: up, routeKey: a@5s}\n"
+        f"  - {{name: a, {OPENAI}}}\n"
     )
     known = CapabilityOverrides(reasoning="budget", prompt_cache=False)
+    named = Choice(
+        name="a",
+        weight=2,
+        schema="AWSBedrock",
+        version="v3",
+        model_name_override="up",
+        route_key="a@5s",
+        host="h.example",
+        capabilities=known,
+    )
+    inline = replace(named, weight=1, schema="OpenAI", version=None, model_name_override=None, route_key="a")
 
     assert made is not None
-    assert made.backends == (
-        Choice("a", 2, "AWSBedrock", "v3", "up", "h.example", known),
-        Choice("a", 1, "OpenAI", None, None, "h.example", known),
-    )
-    assert made.backends[0].route_key == "a"
+    assert made.backends == (named, inline)
 
 
 def test_rules_with_the_same_backends_share_them() -> None:

@@ -19,6 +19,7 @@ from controller.standalone.gateway import Gateway
 from controller.standalone.gateway import running_gateway as running
 from controller.standalone.manifests import read_manifests
 from controller.standalone.options import Options
+from controller.standalone.probes import wait_until
 from controller.standalone.run import demo_manifests
 from controller.translate import EnvoyConfig, Settings, Snapshot, Translation, translate
 from controller.translate.canonical import digest
@@ -142,6 +143,10 @@ class OpenGateway:
             lines = [line for line in page.read().decode().splitlines() if line and not line.startswith("#")]
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
+    async def wait(self) -> None:
+        """Returns when both processes are ready, again perhaps."""
+        await wait_until(self.gateway.is_ready, "the gateway did not become ready", 15)
+
     async def apply(self, documents: Sequence[Document] | str, *, faulty: bool = False) -> bool:
         """Serve these documents instead; returns when that is so. Says whether anything changed."""
         prefix = self.gateway.options.path_prefix
@@ -162,6 +167,10 @@ class RunningGateway:
     def reload(self, documents: Sequence[Document] | str, *, faulty: bool = False) -> bool:
         """Serve these documents instead; returns when that is so. Says whether anything changed."""
         return self.run(self.open.apply(documents, faulty=faulty))
+
+    def wait(self) -> None:
+        """Returns when both processes are ready, again perhaps."""
+        self.run(self.open.wait())
 
     def run(self, work: Coroutine[object, object, T]) -> T:
         """Run a coroutine on the gateway's own loop."""
