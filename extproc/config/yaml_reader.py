@@ -177,7 +177,7 @@ class _Reader:
         parent.first_lines.setdefault(key, _line(event))
         parent.key = key
         if self._lines is not None:
-            self._lines.setdefault(path, _line(event))
+            self._lines[path] = _line(event)
 
     def _begin(self, value: dict[str, Any] | list[Any], event: yaml.CollectionStartEvent) -> None:
         if event.tag not in _COLLECTION_TAGS:

@@ -217,7 +217,10 @@ class Exchange:
         self._end_stream(flow)
         metadata = self._meter(flow.usage) if flow.usage is not self.record.usage else None
         if owed:
-            return Reply(502, b"", "llmroute_upstream_truncated", metadata=metadata)
+            # Read only while the headers are held back, as when the whole answer came at once; else Envoy cuts.
+            error = flow.fault or ApiError(502, Kind.SERVER, "the upstream's stream ended before its answer did")
+            body = self._client.write_error(error)
+            return Reply(502, body, "llmroute_upstream_truncated", replies.JSON, metadata)
         return PASS if metadata is None else Proceed(metadata=metadata)
 
     def _end_stream(self, flow: Flow) -> None:

@@ -13,7 +13,7 @@ from extproc.routing.index import Model
 JSON = (("content-type", "application/json"),)
 
 _MISSING_IN_PROXY = ("route_not_found", "cluster_not_found")
-_UNREACHABLE = ("no_healthy_upstream", "upstream_reset", "remote_reset", "connection_termination")
+_UNANSWERED = ("no_healthy_upstream", "upstream_reset", "remote_reset", "connection_termination")
 
 
 def models_body(models: Sequence[Model], wanted: str | None) -> bytes | None:
@@ -46,8 +46,8 @@ def own_reply(status: int, details: str, backend: str) -> ApiError:
         return ApiError(502, Kind.SERVER, f"the answer of backend {backend!r} is larger than this gateway takes")
     if "timeout" in details:
         return ApiError(504, Kind.TIMEOUT, f"backend {backend!r} did not answer in time ({details})")
-    if details.startswith(_UNREACHABLE):
-        return ApiError(status, Kind.OVERLOADED, f"backend {backend!r} cannot be reached ({details})")
+    if details.startswith(_UNANSWERED):
+        return ApiError(status, kind_of(status), f"backend {backend!r} gave no answer ({details})")
     return ApiError(status, kind_of(status), f"the proxy answered {status} for backend {backend!r} ({details})")
 
 

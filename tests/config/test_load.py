@@ -7,19 +7,7 @@ import pytest
 from extproc.config.errors import ConfigError
 from extproc.config.loader import load
 from extproc.config.schema import Config, HeaderMatch, Match
-
-HAND_WRITTEN = b"""\
-inputSchema: {schema: OpenAI}
-backendRoutingHeaderKey: x-backend-name
-modelNameHeaderKey: x-model-name
-rules:
-- headers: [{name: x-model-name, value: llama3.3333}]
-  backends:
-  - {name: kserve,     weight: 1,  outputSchema: {schema: OpenAI}}
-  - {name: awsbedrock, weight: 10, outputSchema: {schema: AWSBedrock}}
-- headers: [{name: x-model-name, value: gpt4.4444}]
-  backends: [{name: openai, outputSchema: {schema: OpenAI}}]
-"""
+from tests.support.routing_configs import HAND_WRITTEN
 
 SMALL = b'{"version":1,"revision":7,"rules":[{"refusal":"soon"}]}'
 

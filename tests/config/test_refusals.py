@@ -12,7 +12,7 @@ PATH = "empty, or segments of letters, digits and ._~- with / before each and no
 RULE_FIELDS = "backends, created, headers, hostnames, inputSchema, matches, name, ownedBy, refusal, source"
 NAME = "visible ASCII, no space at either end"
 SCHEMAS = "OpenAI or AWSBedrock"
-REASONING = "none or adaptive or budget or nova or gpt_oss"
+
 UNKNOWN = "in backends, and no outputSchema here; add one of the two"
 HOST = "lower-case letters, digits, hyphens and dots, *. in front for any one label, no port"
 
@@ -77,8 +77,16 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     # Keys.
     (
-        "revision: 1\nrules: []\nrevision: 2",
-        ["revision: appears twice, first in line 1; keep one, line 3"],
+        "revision: 1\nrules: []\nrevision: 2\nrevision: x",
+        [
+            "revision: appears twice, first in line 1; keep one, line 3",
+            "revision: appears twice, first in line 1; keep one, line 4",
+            "revision: must be a whole number, not text, line 4",
+        ],
+    ),
+    (
+        "rules: [&a {}, &a {hostnames: *a}]",
+        ["rules[1].hostnames: the alias *a refers to the value that it is in, line 1"],
     ),
     (
         backend(f"name: a, {OPENAI}, name: b, wait: 1"),
@@ -188,11 +196,11 @@ CASES: list[tuple[str, list[str]]] = [
         [f'backends[{i}].name: "a" is used twice; names are unique, line {i + 2}' for i in (1, 2)],
     ),
     (
-        "backends:\n- name: a\n  outputSchema: 1\n  capabilities: {reasoning: x, promptCach: true, promptCache: yes}",
+        "backends:\n- name: a\n  outputSchema: 1\n  capabilities: {topK: x, promptCach: true, promptCache: yes}",
         [
             'backends[0].capabilities.promptCach: unknown field (did you mean "promptCache"?), line 4',
             "backends[0].capabilities.promptCache: must be true or false, not text, line 4",
-            f'backends[0].capabilities.reasoning: must be {REASONING}, not "x", line 4',
+            'backends[0].capabilities.topK: must be none or plain or nova, not "x", line 4',
             "backends[0].outputSchema: must be a mapping of fields, not the number 1, line 3",
         ],
     ),

@@ -162,7 +162,7 @@ async def test_a_stream_whose_connection_was_cut_never_looks_whole(demo: Running
             model=model, messages=user("words 9"), stream=True, extra_headers={"x-demo": "break cut"}
         )
         with pytest.raises(openai.APIConnectionError):
-            assert "stop" not in [chunk.choices[0].finish_reason async for chunk in stream]
+            [chunk async for chunk in stream]
 
     async with openai.AsyncOpenAI(base_url=f"{demo.base_url}/v1", api_key="none", max_retries=0) as client:
         await asyncio.gather(*map(read, DEMO_MODELS))

@@ -150,8 +150,8 @@ def test_a_reply_of_an_earlier_filter_passes() -> None:
     [
         ("route_not_found", 404, 503, "not known to the proxy yet"),
         ("cluster_not_found", 503, 503, "not known to the proxy yet"),
-        ("no_healthy_upstream", 503, 503, "cannot be reached"),
-        ("upstream_reset_before_response_started{connection_termination}", 503, 503, "cannot be reached"),
+        ("no_healthy_upstream", 503, 503, "gave no answer"),
+        ("upstream_reset_before_response_started{connection_termination}", 503, 503, "gave no answer"),
         ("upstream_response_timeout", 504, 504, "did not answer in time"),
         ("request_payload_too_large", 413, 413, "larger than this gateway takes"),
         ("something_else", 500, 500, "something_else"),
@@ -269,6 +269,7 @@ def test_a_cut_stream_never_looks_whole(trailers: bool) -> None:
 
     if trailers:
         assert reply(action).details == "llmroute_upstream_truncated"
+        assert error_of(action)["type"] == "server_error"
     else:
         assert b'"error"' in (proceed(action).body or b"")
     assert made.finish().outcome == "upstream_error"

@@ -5,7 +5,7 @@ import pytest
 
 from extproc.config.schema import CapabilityOverrides
 from extproc.routing.index import Choice, Route
-from tests.support.routing_configs import route_of
+from tests.support.routing_configs import index_of, route_of
 
 #: The largest number below 1, the last draw there is.
 LAST = 1 - 2**-53
@@ -107,11 +107,11 @@ def test_a_choice_has_all_that_is_known_of_its_backend() -> None:
 
 def test_rules_with_the_same_backends_share_them() -> None:
     """Ten thousand rules for one backend hold it once."""
-    backends = "backends: [{name: a, outputSchema: {schema: OpenAI}}]"
-    text = f"rules: [{{{backends}, headers: [{{name: x, value: y}}]}}, {{{backends}}}]"
-    one, other = route_of(text), route_of(text, headers={"x": "y"})
+    rule = f"backends: [{{name: a, {OPENAI}}}]"
+    index = index_of(f"rules: [{{{rule}, headers: [{{name: x, value: y}}]}}, {{{rule}}}]")
+    one, other = index.match("gw", {}, "m", "OpenAI"), index.match("gw", {"x": "y"}, "m", "OpenAI")
 
     assert one is not None
     assert other is not None
     assert one.index != other.index
-    assert one.backends == other.backends
+    assert one.backends is other.backends

@@ -4,8 +4,7 @@ import pytest
 
 from extproc.config.loader import load
 from extproc.routing.index import compile_index
-from tests.config.test_load import HAND_WRITTEN
-from tests.support.routing_configs import index_of, name_of, route_of
+from tests.support.routing_configs import HAND_WRITTEN, index_of, name_of, route_of
 
 MODEL = "x-ai-eg-model"
 

@@ -68,7 +68,7 @@ def test_terminated_worker_drains_and_is_respawned(running: Supervised) -> None:
 
 
 def test_new_configuration_reaches_all_workers(running: Supervised) -> None:
-    """The page tells the oldest revision among the workers, so the new one only when all have it; then what is broken."""
+    """The page tells the oldest revision among the workers, so the new one when all have it; then what is broken."""
     running.wait_ready()
     text = running.config.read_text()
     running.config.write_text(text.replace("revision: 4", "revision: 5"))

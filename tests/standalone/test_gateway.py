@@ -68,6 +68,12 @@ def ask(client: httpx2.Client, gateway: RunningGateway, model: str, **fields: An
     return client.post(f"{gateway.base_url}/v1/chat/completions", json=body)
 
 
+def is_served(client: httpx2.Client, gateway: RunningGateway, model: str) -> None:
+    response = ask(client, gateway, model)
+
+    assert response.status_code == 200, f"{response.text} {gateway.records.errors()[-5:]}"
+
+
 def clusters(client: httpx2.Client, gateway: RunningGateway) -> set[str]:
     lines = client.get(f"{gateway.envoy_admin_url}/clusters").text.splitlines()
     return {line.split("::")[0] for line in lines} - {"llmroute-extproc"}
@@ -93,11 +99,11 @@ def test_a_change_is_served_when_apply_returns(
     both = clusters(client, gateway)
 
     assert changed
-    assert ask(client, gateway, "b").status_code == 200
+    is_served(client, gateway, "b")
     assert ask(client, gateway, "a").status_code == 404
     assert both >= {"default/a", "default/b"}
     until(lambda: clusters(client, gateway) == {"default/b"})
-    assert ask(client, gateway, "b").status_code == 200
+    is_served(client, gateway, "b")
 
 
 def test_the_same_documents_change_nothing(upstream: Upstream, gateway: RunningGateway) -> None:
@@ -125,7 +131,7 @@ def test_reloads_under_load_fail_no_request(client: httpx2.Client, upstream: Ups
         thread.start()
     for i in range(8):
         gateway.reload(served(upstream, "stays", f"m{i}"))
-        assert ask(client, gateway, f"m{i}").status_code == 200
+        is_served(client, gateway, f"m{i}")
     stop.set()
     for thread in threads:
         thread.join()
@@ -142,10 +148,10 @@ def test_what_envoy_refuses_is_taken_back(client: httpx2.Client, upstream: Upstr
 
     with pytest.raises(EnvoyRefused, match="CDS"):
         gateway.run(gateway.open.gateway.apply(replace(good, envoy=replace(good.envoy, cds=cds))))
-    assert ask(client, gateway, "a").status_code == 200
+    is_served(client, gateway, "a")
     assert any("misspelt" in line for line in gateway.records.errors())
     assert gateway.reload(served(upstream, "a", "b"))
-    assert ask(client, gateway, "b").status_code == 200
+    is_served(client, gateway, "b")
 
 
 @pytest.mark.parametrize("which", ["Envoy", "extproc"])
@@ -161,7 +167,7 @@ def test_a_killed_process_comes_back(
     until(lambda: child.pid not in (None, pid))
     gateway.wait()
 
-    assert ask(client, gateway, f"after-{which.lower()}").status_code == 200
+    is_served(client, gateway, f"after-{which.lower()}")
     assert f"{which} was killed by SIGKILL; starting it again in 0.1 s" in gateway.open.reports
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.gateway import Document, RunningGateway, backend, route, rule, running_gateway
+from tests.support.http2_client import Http2Call, http2_call
 from tests.support.upstreams import Upstream, running_upstream
 
 CHAT = "/v1/chat/completions"
@@ -79,9 +80,11 @@ class Plane:
         self.documents = documents
         self._place = urlsplit(gateway.base_url)
 
-    def ask(self, model: str, *, headers: Mapping[str, str] | None = None, **fields: Any) -> Answer:
-        """A chat of one message."""
-        return self.send(chat(model, **fields), headers=headers)
+    def ask(
+        self, model: str, *, headers: Mapping[str, str] | None = None, limit_s: float = _LIMIT_S, **fields: Any
+    ) -> Answer:
+        """A chat of one message. Raises ``TimeoutError`` when nothing comes within ``limit_s``."""
+        return self.send(chat(model, **fields), headers=headers, limit_s=limit_s)
 
     def send(
         self,
@@ -90,9 +93,10 @@ class Plane:
         headers: Mapping[str, str] | None = None,
         path: str = CHAT,
         method: str = "POST",
+        limit_s: float = _LIMIT_S,
     ) -> Answer:
         """Any request on a connection of its own; an iterable body goes chunked."""
-        with self.opened(body, headers=headers, path=path, method=method) as (response, request_id):
+        with self.opened(body, headers=headers, path=path, method=method, limit_s=limit_s) as (response, request_id):
             got, whole = rest_of(response)
             return Answer(response.status, _headers(response), got, whole, request_id)
 
@@ -104,15 +108,24 @@ class Plane:
         headers: Mapping[str, str] | None = None,
         path: str = CHAT,
         method: str = "POST",
+        limit_s: float = _LIMIT_S,
     ) -> Iterator[tuple[http.client.HTTPResponse, str]]:
         """The response's headers have come; leaving closes the connection, whatever is still under way."""
         request_id = uuid.uuid4().hex
         sent = {"content-type": "application/json", "x-request-id": request_id, **(headers or {})}
-        connection = http.client.HTTPConnection(str(self._place.hostname), self._place.port, timeout=_LIMIT_S)
+        connection = http.client.HTTPConnection(str(self._place.hostname), self._place.port, timeout=limit_s)
         with contextlib.closing(connection):
             connection.request(method, path, body, sent)
             with connection.getresponse() as response:
                 yield response, request_id
+
+    @contextmanager
+    def opened_http2(self, body: bytes, headers: Mapping[str, str] | None = None) -> Iterator[tuple[Http2Call, str]]:
+        """A chat over HTTP/2, sent and not yet read; leaving breaks it off."""
+        request_id = uuid.uuid4().hex
+        sent = {"content-type": "application/json", "x-request-id": request_id, **(headers or {})}
+        with http2_call(self._place.port or 0, body, sent, CHAT) as call:
+            yield call, request_id
 
     def logged(self, answer: Answer | str) -> dict[str, Any]:
         """Envoy's log line of a request."""

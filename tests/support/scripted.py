@@ -89,11 +89,10 @@ def documents(up: int, other: int) -> list[Document]:
             rule("nobody", {"name": "up", "weight": 0}, {"name": "other", "weight": 0}, name="empty"),
             rule("tiered", "other", headers={"x-tier": "gold"}),
             rule("tiered", "up"),
-            rule("forged", "other"),
-            rule("whisper", "up"),
+            rule("elsewhere", "other"),
             name="chat",
         ),
-        route(_hosted("exact"), name="exact", hostnames=["api.example.com"]),
+        route(_hosted("exact"), rule("only-there", "up"), name="exact", hostnames=["api.example.com"]),
         route(_hosted("wildcard"), name="wildcard", hostnames=["*.example.com"]),
         route(_hosted("any"), name="any"),
         backend("up", up),
@@ -112,6 +111,8 @@ def _hosted(kind: str) -> Document:
 def running_scripted() -> Iterator[Scripted]:
     """Both upstreams and the gateway, running."""
     with running_upstream() as up, running_upstream() as other:
-        http2 = ["default/up2"]
-        with running_gateway(documents(up.port, other.port), http2_backends=http2) as gateway:
+        sound = documents(up.port, other.port)
+        broken = route(rule("broken", "missing", name="broken"), name="faulty")
+        with running_gateway(sound, http2_backends=["default/up2"]) as gateway:
+            gateway.reload([*sound, broken], faulty=True)
             yield Scripted(gateway, up, other)

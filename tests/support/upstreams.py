@@ -59,7 +59,8 @@ class Upstream:
             self._loop.call_soon_threadsafe(self._gate.release)
 
     def forget(self) -> None:
-        """Empty all records."""
+        """Empty all records, and take back what ``release`` gave to parts that were never written."""
+        self._gate = asyncio.Semaphore(0)
         self.received.clear()
         self.sent.clear()
         self.malformed.clear()
@@ -170,7 +171,7 @@ def _head(reply: Reply) -> bytes:
         case "close":
             headers["connection"] = "close"
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    return f"HTTP/1.1 {reply.status} Callable[[Received], Reply]ed\r\n{lines}\r\n".encode("latin-1")
+    return f"HTTP/1.1 {reply.status} Scripted\r\n{lines}\r\n".encode("latin-1")
 
 
 async def _body(reader: asyncio.StreamReader, headers: Mapping[str, str]) -> bytes:

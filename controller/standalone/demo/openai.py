@@ -48,8 +48,9 @@ async def answer(request: Request) -> Answer:
             case "GET", ["models", name] if name in MODELS:
                 return whole(_model(name))
             case "POST", [("completions" | "embeddings" | "moderations" | "responses") as operation]:
-                wishes = read_wishes(request.headers.get(HEADER, ""))
-                return failure(wishes.error) if wishes.error else openai_more.ANSWERS[operation](request.body, wishes)
+                header = request.headers.get(HEADER, "")
+                error = read_wishes(header).error
+                return failure(error) if error else openai_more.ANSWERS[operation](request.body, header)
             case _:
                 return failure(404, f"There is no {request.method} {request.path} here.", code="unknown_url")
     except BadRequest as refusal:

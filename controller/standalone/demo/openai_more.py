@@ -10,16 +10,19 @@ from uuid import uuid4
 
 from controller.standalone.demo.openai_shapes import Completion, Embeddings, Moderation, Responses, read
 from controller.standalone.demo.openai_wire import failure, stream, whole
-from controller.standalone.demo.script import Prompt, Reply, Wishes, compose, count, pieces, read_wishes
+from controller.standalone.demo.script import Prompt, Reply, compose, count, pieces, read_wishes
 from controller.standalone.demo.serving import Answer
 
 _DIMENSIONS = 256
 _CATEGORIES = ("harassment", "hate", "illicit", "self-harm", "sexual", "violence")
 
 
-def _completions(body: bytes, wishes: Wishes) -> Answer:
+def _completions(body: bytes, header: str) -> Answer:
     asked = read(Completion, body)
     text = asked.prompt if isinstance(asked.prompt, str) else " ".join(asked.prompt)
+    wishes = read_wishes(header, text)
+    if wishes.error:
+        return failure(wishes.error)
     stops = (asked.stop,) if isinstance(asked.stop, str) else tuple(asked.stop or ())
     prompt = Prompt(text, count(text), max_tokens=asked.max_tokens, stop=stops, wishes=wishes)
     reply = compose(prompt, asked.model)
@@ -51,7 +54,7 @@ def _completions(body: bytes, wishes: Wishes) -> Answer:
     return whole({**base, "choices": [choice(reply.text, finish)], "usage": usage})
 
 
-def _embeddings(body: bytes, _: Wishes) -> Answer:
+def _embeddings(body: bytes, _: str) -> Answer:
     asked = read(Embeddings, body)
     inputs = _inputs(asked.input)
     vectors = [_vector(str(text), asked.dimensions or _DIMENSIONS) for text in inputs]
@@ -86,7 +89,7 @@ def _base64(vector: list[float]) -> str:
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()
 
 
-def _moderations(body: bytes, _: Wishes) -> Answer:
+def _moderations(body: bytes, _: str) -> Answer:
     asked = read(Moderation, body)
     inputs = [asked.input] if isinstance(asked.input, str) else asked.input
     results = [_judgement("violence" if "kill" in str(text).lower() else None) for text in inputs]
@@ -102,10 +105,10 @@ def _judgement(flagged: str | None) -> Mapping[str, Any]:
     }
 
 
-def _responses(body: bytes, wishes: Wishes) -> Answer:
+def _responses(body: bytes, header: str) -> Answer:
     asked = read(Responses, body)
     text = asked.input if isinstance(asked.input, str) else _last_text(asked.input)
-    wishes = read_wishes("", text) if wishes == Wishes() else wishes
+    wishes = read_wishes(header, text)
     if wishes.error:
         return failure(wishes.error)
     tokens = count(text) + count(asked.instructions or "")
@@ -178,8 +181,8 @@ def _response_events(asked: Responses, prompt: Prompt, reply: Reply) -> Iterator
         yield {"type": kind, "sequence_number": number, **event}
 
 
-#: The endpoint below ``/v1`` -> its answer to a body.
-ANSWERS: Mapping[str, Callable[[bytes, Wishes], Answer]] = {
+#: The endpoint below ``/v1`` -> its answer to a body and the header of wishes.
+ANSWERS: Mapping[str, Callable[[bytes, str], Answer]] = {
     "completions": _completions,
     "embeddings": _embeddings,
     "moderations": _moderations,
