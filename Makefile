@@ -40,7 +40,8 @@ proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its 
 	test -d .venv-proto || ($(PYTHON) -m venv .venv-proto && .venv-proto/bin/pip -q install grpcio-tools==1.76.0 setuptools)
 	.venv-proto/bin/python -m grpc_tools.protoc -Iextproc/server/proto --python_out=extproc/server/proto --pyi_out=extproc/server/proto extproc.proto service.proto
 
-lock: $(VENV)/.dev  ## resolve the dependencies anew into locks/*.txt
+lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
+	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone pyproject.toml -o locks/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c locks/run.txt pyproject.toml -o locks/dev.txt
 

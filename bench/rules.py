@@ -2,10 +2,9 @@
 
 import time
 
-from extproc.routing.index import compile_index
-
 from extproc.config.schema import Config, HeaderMatch, Rule, WeightedBackend
 from extproc.config.schema import OutputSchema as Output
+from extproc.routing.index import compile_index
 
 _LOOKUPS = 20_000
 _ROUNDS = 7

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from extproc.config.loader import load
-
 from extproc.exchange.gateway import Gateway
 from extproc.exchange.machine import Edges, Exchange
 from extproc.exchange.messages import (

@@ -19,7 +19,7 @@ from controller.standalone.gateway import Gateway
 from controller.standalone.gateway import running_gateway as running
 from controller.standalone.manifests import read_manifests
 from controller.standalone.options import Options
-from controller.standalone.probes import wait_until
+from controller.standalone.probes import ask, wait_until
 from controller.standalone.run import demo_manifests
 from controller.translate import EnvoyConfig, Settings, Snapshot, Translation, translate
 from controller.translate.canonical import digest
@@ -145,7 +145,12 @@ class OpenGateway:
 
     async def wait(self) -> None:
         """Returns when both processes are ready, again perhaps."""
-        await wait_until(self.gateway.is_ready, "the gateway did not become ready", 15)
+        await wait_until(self._answers, "the gateway did not become ready", 15)
+
+    async def _answers(self) -> bool:
+        # Envoy's threads hear of a recovery up to a second after its main thread, whose word is_ready takes.
+        path = f"{self.gateway.options.path_prefix}/v1/models"
+        return await self.gateway.is_ready() and (await ask(self.gateway.ports.clients, path))[0] == 200
 
     async def apply(self, documents: Sequence[Document] | str, *, faulty: bool = False) -> bool:
         """Serve these documents instead; returns when that is so. Says whether anything changed."""
