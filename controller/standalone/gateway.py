@@ -97,7 +97,7 @@ class Gateway:
             return True
 
     async def is_ready(self) -> bool:
-        """Whether both processes are up and Envoy has found extproc healthy. Raises ``OSError`` for one that is gone."""
+        """Whether both are up and Envoy has found extproc healthy. Raises ``OSError`` for one that is gone."""
         return await self._extproc_is_ready() and await self._envoy_is_ready()
 
     def hurry(self) -> None:

@@ -11,7 +11,8 @@ import pytest
 from tests.support.gateway import TEST_OPTIONS, backend, route, rule, running_gateway
 from tests.support.scripted import COMPLETION, CONVERSE, CONVERSE_ANSWER, Scripted
 from tests.support.sdk import identified, sdk, user
-from tests.support.upstreams import json_reply, running_upstream
+from tests.support.upstreams import Reply, json_reply, running_upstream
+from tests.support.waiting import until
 
 pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("scripted")]
 
@@ -107,6 +108,26 @@ def test_what_cannot_be_routed_is_refused(
     error = error_of(response)
     assert (error["param"], error["code"]) == (param, code)
     assert scripted.up.received == []
+
+
+def test_what_envoy_refuses_by_itself_is_in_the_dialect(http: httpx2.Client) -> None:
+    """A request that does not even reach the processor gets an error object as well, with Envoy's reason."""
+    response = http.get("/v1/%00")
+
+    assert response.status_code == 400
+    assert error_of(response)["type"] == "invalid_request_error"
+    assert "path_normalization_failed" in error_of(response)["message"]
+
+
+def test_a_limit_that_ends_in_mid_answer_is_in_the_dialect(http: httpx2.Client, scripted: Scripted) -> None:
+    """A rule's time limit holds for the whole of an answer; that some of it was there does not show."""
+    parts = (b'{"id":', b'"1"}')
+    scripted.up.answer(Reply(parts, headers={**JSON_TYPE, "content-length": "10"}, delay_s=0.2))
+    response = http.post(CHAT, json=asking("hasty"))
+
+    assert response.status_code == 504
+    assert (error_of(response)["type"], error_of(response)["code"]) == ("server_error", "timeout")
+    until(lambda: scripted.up.abandoned or len(scripted.up.sent) == len(parts))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,11 @@ def deployed(documents: Sequence[Document], workers: int = 2, *flags: str) -> It
         try:
             with running_envoy(folder, translation.envoy, *(f"{listen}.{i}" for i in range(workers))) as envoy:
                 made = Deployed(envoy, processor, folder, admin)
-                until(lambda: serve(made, wanted, workers), "the processor is not ready")
+                healthy = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
+                until(
+                    lambda: serve(made, wanted, workers) and envoy.stat(healthy) == workers,
+                    "the processor is not ready, or Envoy has not noticed",
+                )
                 yield made
         finally:
             processor.terminate()
@@ -101,7 +105,7 @@ def deployed(documents: Sequence[Document], workers: int = 2, *flags: str) -> It
 def serve(made: Deployed, wanted: str, workers: int) -> bool:
     """Whether all workers do, by the configuration with this hash."""
     found = made.workers()
-    return len(found) == workers and all(worker["hash"] == wanted and worker["listening"] for worker in found)
+    return len(found) == workers and all(worker["hash"] == wanted and worker["ready"] for worker in found)
 
 
 def _swap(folder: Path, translation: Translation, revision: int) -> str:

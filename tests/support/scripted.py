@@ -90,6 +90,7 @@ def documents(up: int, other: int) -> list[Document]:
             rule("tiered", "other", headers={"x-tier": "gold"}),
             rule("tiered", "up"),
             rule("elsewhere", "other"),
+            rule("hasty", "up", timeouts={"request": "300ms"}),
             name="chat",
         ),
         route(_hosted("exact"), rule("only-there", "up"), name="exact", hostnames=["api.example.com"]),

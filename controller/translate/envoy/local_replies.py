@@ -1,8 +1,9 @@
 """The answers that Envoy gives without the processor, in the client's dialect.
 
 What Envoy answers behind the processor (no upstream, time-outs) passes through the processor's response phase and is
-written there. These do not: the processor itself is gone, or the answer comes before it or instead of it. They are told
-apart by their code details with CEL, because filters by status would also hit the processor's own immediate responses.
+written there. These do not: the processor itself is gone, or the answer comes before it, instead of it, or while it
+holds the headers of an upstream's. They are told apart by CEL over their code details and headers, because filters by
+status would also hit the processor's own immediate responses.
 """
 
 from collections.abc import Callable, Mapping
@@ -15,10 +16,14 @@ from controller.translate.settings import BUFFER_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One kind of local reply. ``expression`` is CEL over the response; ``retry`` asks the client to come back."""
+    """One kind of local reply.
+
+    ``expression`` is CEL over the response. ``status`` None: the one that Envoy chose. ``retry`` asks the client to
+    come back.
+    """
 
     expression: str
-    status: int
+    status: int | None
     kind: str
     code: str
     message: str
@@ -43,8 +48,10 @@ DIALECTS = (Dialect("OpenAI", None, _openai),)
 
 
 _LIMIT = f"{BUFFER_BYTES >> 20} MiB"
+#: The processor's own replies come with their type, and may have the code details of what they stand for.
+_UNWRITTEN = "!('content-type' in response.headers)"
 
-#: The local replies that the processor does not see.
+#: The local replies that the processor does not see; the first one that fits counts.
 FAILURES = (
     Failure(
         "response.code_details.startsWith('ext_proc_error')",
@@ -83,6 +90,27 @@ FAILURES = (
         "request_timeout",
         "The request did not arrive in time.",
     ),
+    Failure(
+        f"response.code_details == 'response_timeout' && {_UNWRITTEN}",
+        504,
+        "server_error",
+        "timeout",
+        "The backend did not finish its answer in the time that the rule allows.",
+    ),
+    Failure(
+        f"response.code < 500 && {_UNWRITTEN}",
+        None,
+        "invalid_request_error",
+        "request_refused",
+        "The gateway cannot take this request (%RESPONSE_CODE_DETAILS%).",
+    ),
+    Failure(
+        _UNWRITTEN,
+        None,
+        "server_error",
+        "proxy_error",
+        "The gateway cannot answer this request (%RESPONSE_CODE_DETAILS%).",
+    ),
 )
 
 
@@ -103,9 +131,10 @@ def _mapper(failure: Failure, dialect: Dialect) -> Document:
                 expression=expression,
             )
         },
-        "status_code": failure.status,
         "body_format_override": {"json_format": dialect.body(failure), "content_type": "application/json"},
     }
+    if failure.status is not None:
+        mapper["status_code"] = failure.status
     if failure.retry:
         mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": "1"}}]
     return mapper
