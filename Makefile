@@ -1,6 +1,6 @@
 # The workshop in one word each. Every target makes its own virtual environment when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint golden bench crds proto lock clean
+.PHONY: help run test e2e fuzz lint golden bench crds proto lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -18,6 +18,9 @@ test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (
 
 e2e: $(VENV)/.dev  ## the long runs on a real Envoy: reloads and drains under load, 30 MB bodies, upload limits
 	$(PYTEST) e2e --timeout 300 $(ARGS)
+
+fuzz: $(VENV)/.dev  ## the property tests again, with twenty times the examples
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 -m hypothesis --timeout 600 tests $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up to date
 	$(BIN)/ruff format --check .

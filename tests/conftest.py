@@ -1,6 +1,14 @@
-"""What every test may ask for."""
+"""What every test may ask for, and how much hypothesis tries."""
+
+import os
 
 import pytest
+from hypothesis import settings
+
+# A deadline would measure how busy the machine is. ``make fuzz`` tries the thorough profile.
+settings.register_profile("quick", max_examples=25, deadline=None)
+settings.register_profile("thorough", max_examples=500, deadline=None)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

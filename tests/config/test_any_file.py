@@ -16,7 +16,7 @@ GOOD = (
     b'"backends":[{"name":"a","weight":2}]}]}'
 )
 
-patient = settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 def aliases(schema: dict[str, Any]) -> Iterator[str]:

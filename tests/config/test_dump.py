@@ -11,7 +11,7 @@ from extproc.config.schema import Config, Match, Rule
 from tests.support.config_shapes import configs
 
 #: Whole configurations are large for hypothesis, and the machine may be busy.
-patient = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @patient

@@ -87,7 +87,7 @@ def _agree(config: Config, requests: Sequence[Asked]) -> None:
         assert (None if route is None else route.index) == serving_rule(config, host, headers, model, client)
 
 
-patient = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+patient = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @patient

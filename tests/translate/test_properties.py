@@ -105,7 +105,7 @@ def _parts(result: Translation) -> dict[str, Any]:
 
 
 @given(WORLDS)
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_world_gives_a_configuration_that_loads(objects: list[dict[str, Any]]) -> None:
     """Whatever is wrong with the objects: a status for each, and a file that the processor reads back as it was."""
     result = translate(Snapshot.of(objects))
@@ -119,7 +119,7 @@ def test_any_world_gives_a_configuration_that_loads(objects: list[dict[str, Any]
 
 
 @given(st.lists(ODD, max_size=4))
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_nothing_that_yaml_can_hold_stops_a_translation(objects: list[dict[str, Any]]) -> None:
     """Objects of our kinds and others, with anything in their fields: beside them a good pair is served as ever."""
     result = translate(Snapshot.of([route(rule("a", "good"), name="good-pair"), backend("good"), *objects]))
@@ -128,7 +128,7 @@ def test_nothing_that_yaml_can_hold_stops_a_translation(objects: list[dict[str, 
 
 
 @given(WORLDS, st.randoms(use_true_random=False))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_the_order_of_the_objects_does_not_matter(objects: list[dict[str, Any]], random: Any) -> None:
     """Equal worlds give equal bytes, however they are listed and however often."""
     first = _text(objects)
@@ -140,7 +140,7 @@ def test_the_order_of_the_objects_does_not_matter(objects: list[dict[str, Any]],
 
 
 @given(WORLDS, st.integers(0, 7))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_object_changes_only_what_uses_it(objects: list[dict[str, Any]], index: int) -> None:
     """Without one object all else is as it was, but for rules of its namespace when it was a backend."""
     if index >= len(objects):

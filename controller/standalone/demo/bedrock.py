@@ -17,8 +17,8 @@ from controller.standalone.demo.bedrock_shapes import (
     sign,
 )
 from controller.standalone.demo.script import (
+    CHUNKS_BEFORE_BREAK,
     HEADER,
-    WORDS_BEFORE_BREAK,
     Cut,
     Prompt,
     Reply,
@@ -95,7 +95,7 @@ def _converse(asked: Converse, prompt: Prompt, model: str, *, streamed: bool) ->
 
 async def _stream(events: Iterator[tuple[str, Mapping[str, Any]]], wishes: Wishes) -> AsyncGenerator[bytes, None]:
     for i, (kind, payload) in enumerate(events):
-        if wishes.broken and i == WORDS_BEFORE_BREAK:
+        if wishes.broken and i == CHUNKS_BEFORE_BREAK:
             if wishes.broken == "cut":
                 raise Cut
             if wishes.broken == "error":

@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from typing import Any
 from uuid import uuid4
 
-from controller.standalone.demo.script import WORDS_BEFORE_BREAK, Cut, Wishes
+from controller.standalone.demo.script import CHUNKS_BEFORE_BREAK, Cut, Wishes
 from controller.standalone.demo.serving import Answer
 
 _ERROR_TYPES = {
@@ -41,7 +41,7 @@ def failure(status: int, message: str | None = None, *, param: str | None = None
 async def stream(events: Iterable[Mapping[str, Any]], wishes: Wishes, end: bytes = DONE) -> AsyncGenerator[bytes, None]:
     """Server-sent events with the wished delay between them, broken off where that is wished, and the terminator."""
     for i, event in enumerate(events):
-        if wishes.broken and i == WORDS_BEFORE_BREAK:
+        if wishes.broken and i == CHUNKS_BEFORE_BREAK:
             if wishes.broken == "cut":
                 raise Cut
             if wishes.broken == "error":

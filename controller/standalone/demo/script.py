@@ -4,9 +4,9 @@ A user message or request header ``x-demo`` that consists of nothing but wishes 
 
 ===================  ==============================================================================================
 ``error STATUS``     refuse with that HTTP status, in the vendor's own error shape (429 and 503 with ``retry-after``)
-``break error``      in a stream: the vendor's in-band error after three words; else a 500
-``break cut``        the connection is reset after three words (before the answer, when it is not a stream)
-``break end``        in a stream: a clean end of the bytes after three words, without the vendor's terminator
+``break error``      in a stream: the vendor's in-band error after three chunks; else a 500
+``break cut``        the connection is reset after three chunks (before the answer, when it is not a stream)
+``break end``        in a stream: a clean end of the bytes after three chunks, without the vendor's terminator
 ``delay MS``         milliseconds between two chunks (default 20)
 ``words COUNT``      an answer of that many words
 ``think``            reason first
@@ -20,8 +20,8 @@ from typing import Any, Literal
 
 from controller.standalone.demo.sampling import encode, sample
 
-#: How many words of a broken stream arrive before it breaks.
-WORDS_BEFORE_BREAK = 3
+#: How many chunks of a broken stream arrive before it breaks.
+CHUNKS_BEFORE_BREAK = 3
 HEADER = "x-demo"
 
 _WISH = re.compile(
