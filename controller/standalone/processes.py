@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from controller.standalone import leash
@@ -25,10 +25,11 @@ class ChildFailed(Fault):
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """What to run. ``stdout`` and ``stderr`` are file descriptors; None inherits ours."""
+    """What to run. ``environment`` goes on top of ours; ``stdout`` and ``stderr`` are descriptors, None: ours."""
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
     stdout: int | None = None
     stderr: int | None = None
 
@@ -102,6 +103,7 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=self.program.stdout,
             stderr=self.program.stderr,
+            env={**os.environ, **self.program.environment},
             start_new_session=True,
         )
         self.starts += 1

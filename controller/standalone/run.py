@@ -44,7 +44,9 @@ class _Run:
         serving = asyncio.create_task(self._with_provider())
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            loop.add_signal_handler(number, self._heed, serving)
+            # What was switched off for us (nohup, jobs in the background) stays off.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self._heed, serving)
         with contextlib.suppress(asyncio.CancelledError):
             await serving
 

@@ -60,6 +60,8 @@ class StreamTap(Protocol):
     model: str | None
     #: The upstream's in-band error, once seen.
     fault: ApiError | None
+    #: Whether the answer's own end has passed, after which only the bytes are to end.
+    ended: bool
 
     def feed(self, chunk: bytes) -> bytes:
         """The bytes for the client: the chunk itself, less the usage event when that was the gateway's own wish."""

@@ -49,6 +49,10 @@ class Flow(Protocol):
     def fault(self) -> ApiError | None:
         """Why the stream broke off, once it has."""
 
+    @property
+    def ended(self) -> bool:
+        """Whether the client has all of the answer, though the bytes go on."""
+
     def feed(self, chunk: bytes) -> bytes:
         """The client's bytes; the same object when nothing changed."""
 

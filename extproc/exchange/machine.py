@@ -99,7 +99,13 @@ class Exchange:
         return self._refuse(error, "llmroute_internal_error", "internal_error")
 
     def finish(self) -> Record:
-        """The end of it, whoever ended it: what is to be logged and counted."""
+        """The end of it, whoever ended it: what is to be logged and counted.
+
+        A client may leave once it has read the last event of its stream, before the upstream's bytes end.
+        """
+        flow = self._flow
+        if self.state is State.STREAMING and flow is not None and (flow.ended or flow.fault is not None):
+            self._end_stream(flow)
         if self.record.ended is None:
             self.record.ended = self.edges.now()
         return self.record
@@ -268,8 +274,12 @@ class Exchange:
     ) -> Action:
         self._close(error.status, outcome)
         self.record.error = error.message
-        metadata = {"model": self.record.model} if self.record.model else None
-        return Reply(error.status, self._client.write_error(error), details, (*replies.JSON, *headers), metadata)
+        record = self.record
+        metadata = {"model": record.model} if record.model else None
+        named = (("x-request-id", record.request_id),) if record.request_id else ()
+        return Reply(
+            error.status, self._client.write_error(error), details, (*replies.JSON, *named, *headers), metadata
+        )
 
     def _kept(self, headers: Headers) -> tuple[tuple[str, str], ...]:
         wait = headers.get("retry-after")

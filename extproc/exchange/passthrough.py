@@ -30,6 +30,11 @@ class CountedFlow:
         """The upstream's in-band error, seen in the decoded copy."""
         return self._tap.fault
 
+    @property
+    def ended(self) -> bool:
+        """Whether the answer's end was seen in the decoded copy."""
+        return self._tap.ended
+
     def feed(self, chunk: bytes) -> bytes:
         """The chunk itself. A copy that cannot be decoded is not counted further; the client still gets every byte."""
         if self._decoder is not None:
@@ -60,6 +65,11 @@ class DecodedFlow:
     def usage(self) -> Usage:
         """The usage seen so far."""
         return self._tap.usage
+
+    @property
+    def ended(self) -> bool:
+        """Whether the answer's end was seen."""
+        return self._tap.ended
 
     def feed(self, chunk: bytes) -> bytes:
         """The decoded bytes less the usage event; a broken encoding ends the stream with an error event."""

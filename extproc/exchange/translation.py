@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
-from extproc.conversation.events import Event, Fault, Metered
+from extproc.conversation.events import Ended, Event, Fault, Metered
 from extproc.conversation.replay import events_of
 from extproc.conversation.request import Request
 from extproc.conversation.response import NO_USAGE, Response
@@ -38,6 +38,7 @@ class TranslatedFlow:
         self._decoder = decoder
         self.usage = NO_USAGE
         self.fault: ApiError | None = None
+        self.ended = False
 
     def feed(self, chunk: bytes) -> bytes:
         """The client's events completed by this chunk, none after an error event."""
@@ -74,6 +75,8 @@ class TranslatedFlow:
                 self.usage = self.usage.updated(event.usage)
             elif isinstance(event, Fault):
                 self.fault = event.error
+            elif isinstance(event, Ended):
+                self.ended = True
             out += self._writer.write(event)
         return out
 

@@ -109,10 +109,13 @@ class LineWriter(logging.Handler):
                 self._writing.release()
 
     def close(self) -> None:
-        """Write what waits and let the thread end."""
+        """Write what waits, and then nothing ever: the descriptor may be somebody else's soon."""
         self.flush()
         self._closed = True
         self._wake.set()
+        if self._thread is not None:
+            self._thread.join(_LAST_WAIT_S)
+        self._waiting.clear()
         super().close()
 
     def _start(self) -> None:
@@ -122,26 +125,22 @@ class LineWriter(logging.Handler):
             self._thread.start()
 
     def _run(self) -> None:
-        while True:
+        while not self._closed:
             self._wake.wait()
             time.sleep(_GATHER_S)
             self._wake.clear()
-            with self._writing:
-                while not self._write_all(patience=_LAST_WAIT_S) and not self._closed:
-                    time.sleep(_GATHER_S)
-            if self._dropped:
+            while self._waiting and not self._closed:
+                with self._writing:
+                    self._write_all(patience=_GATHER_S)
+            if self._dropped and not self._closed:
                 dropped, self._dropped = self._dropped, 0
                 _log.warning("standard output did not take %d access lines; they are lost", dropped)
-            if self._closed:
-                return
 
-    def _write_all(self, patience: float) -> bool:
-        """Write every waiting line; False when the reader took nothing for ``patience`` seconds."""
+    def _write_all(self, patience: float) -> None:
+        """Write every waiting line, or as many as the reader takes until it has taken none for ``patience`` seconds."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
-        while self._waiting:
-            if not poll.poll(patience * 1000):
-                return False
+        while self._waiting and poll.poll(patience * 1000) and not self._closed:
             batch = self._next_batch()
             try:
                 _write(self._fd, batch)
@@ -151,7 +150,6 @@ class LineWriter(logging.Handler):
             except OSError:
                 # The reader is gone for good (EPIPE) or the disk is full: losing lines is all that is left.
                 self._dropped += batch.count(b"\n")
-        return True
 
     def _next_batch(self) -> bytes:
         """Whole lines that fit into one unmixed write; a longer line goes alone."""

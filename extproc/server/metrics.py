@@ -124,12 +124,8 @@ class Metrics:
         self._errors = Counter(
             "llmroute_internal_errors", "Failures that are bugs of the processor.", registry=registry
         )
-        self._loads = Counter(
-            "llmroute_config_loads",
-            "Configurations that a worker loaded (result ok) or refused (result error).",
-            ("result",),
-            registry=registry,
-        )
+        loads = "Configurations that a worker loaded (result ok) or refused (result error)."
+        self._loads = Counter("llmroute_config_loads", loads, ("result",), registry=registry)
         self._revision = Gauge(
             "llmroute_config_revision",
             "Revision of the configuration being served: the oldest among the workers, 0 when there is none.",
@@ -142,12 +138,7 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
-        streams = Gauge(
-            "llmroute_streams_in_flight",
-            "Exchanges that are open now.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
+        streams = _streams_gauge(registry)
         self.stream_started: Callable[[], None] = streams.inc
         self.stream_ended: Callable[[], None] = streams.dec
         self._children: dict[_Key, _Children] = {}
@@ -227,6 +218,11 @@ class Metrics:
             self._requests.labels(gen_ai[0], route_label(route), backend, model, status, outcome).inc,
             self._duration.labels(*gen_ai).observe,
         )
+
+
+def _streams_gauge(registry: CollectorRegistry) -> Gauge:
+    name, text = "llmroute_streams_in_flight", "Exchanges that are open now."
+    return Gauge(name, text, registry=registry, multiprocess_mode="livesum")
 
 
 def _may_learn(learned: set[str], name: str) -> bool:

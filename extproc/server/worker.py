@@ -21,8 +21,8 @@ import grpc
 import msgspec
 import uvloop
 
-from extproc.exchange.record import Record
 from extproc.server.address import AddressError, claim, share
+from extproc.server.books import Books
 from extproc.server.health import Health, add_reflection
 from extproc.server.logs import AccessLog
 from extproc.server.metrics import Metrics
@@ -45,8 +45,9 @@ SERVER_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
-#: What is alive after the start lives on; young garbage is freed by reference counts almost entirely.
-_GC_THRESHOLDS: Final = (50_000, 20, 50)
+#: gRPC leaves a handful of objects in cycles behind each exchange: collected together, a thousand exchanges' worth takes
+#: about a millisecond. The default looks seven times as often.
+_GC_THRESHOLDS: Final = (5_000, 20, 50)
 
 _log = logging.getLogger(__name__)
 
@@ -89,28 +90,14 @@ class _Reports:
             self._control.send_bytes(message)
 
 
-class _Books:
-    """The servicer's observer: metrics and access log."""
-
-    def __init__(self) -> None:
-        self.metrics = Metrics()
-        self._access = AccessLog()
-        self.started = self.metrics.stream_started
-        self.failed = self.metrics.internal_error
-
-    def finished(self, record: Record) -> None:
-        self.metrics.stream_ended()
-        self.metrics.observe(record)
-        self._access.write(record)
-
-
 class _Worker:
     def __init__(self, settings: Settings, index: int, control: Connection) -> None:
         self._settings = settings
         self._address = settings.address(index)
         self._control = control
         self._reports = _Reports(control)
-        self._books = _Books()
+        self._metrics = Metrics()
+        self._books = Books(self._metrics, AccessLog())
         self._config = ConfigState(settings.config_path, self._on_status, settings.path_prefix)
         self._health = Health()
         self._first_load = asyncio.Event()
@@ -192,10 +179,11 @@ class _Worker:
         await _first_of(self._hurried.wait(), stopping)
         await server.stop(None)
         await stopping
+        self._books.settle()
 
     def _on_status(self, status: ConfigStatus) -> None:
         self._first_load.set()
-        self._books.metrics.config(status)
+        self._metrics.config(status)
         self._reports.send(status_message(status))
         self._health.set_serving(serving=status.serving and not self._ending.is_set())
 

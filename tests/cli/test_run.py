@@ -20,6 +20,7 @@ from tests.support.waiting import is_alive, until
 
 pytestmark = pytest.mark.envoy
 
+ROOT = Path(__file__).parents[2]
 _READY = re.compile(r"LLMRoute is ready on (http://127\.0\.0\.1:\d+)")
 DONE = {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": []}
 
@@ -183,6 +184,22 @@ def test_the_environment_is_enough(tmp_path: Path, upstream: Upstream) -> None:
     assert not any(secret.encode() in content for content in written)
     assert len(written) >= 6
     assert secret not in run.said() + run.out.read_text()
+
+
+def test_the_folder_it_is_called_in_does_not_matter(tmp_path: Path) -> None:
+    """Modules of the names of ours in the current folder are not taken for them."""
+    for name in ("extproc.py", "grpc.py"):
+        (tmp_path / name).write_text("raise SystemExit('the wrong one')")
+    code = "import sys; sys.path.append(sys.argv.pop(1)); from controller.cli import main; main()"
+    command = [sys.executable, "-P", "-c", code, str(ROOT), "run", "--demo", "--demo-port", "0", "--port", "0"]
+    with subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, env=_clean()) as process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.terminate()
+        process.communicate()
+
+    assert first.startswith("LLMRoute is ready")
+    assert process.returncode == 0
 
 
 def test_errors_in_the_files_are_a_failure_before_anything_starts(tmp_path: Path) -> None:

@@ -307,6 +307,30 @@ def test_a_stream_that_just_ends_is_a_disconnect() -> None:
     assert made.finish().outcome == "disconnected"
 
 
+@pytest.mark.parametrize(
+    ("last", "outcome"),
+    [
+        (b"data: [DONE]\n\n", "ok"),
+        (b'data: {"error": {"message": "overloaded"}}\n\n', "upstream_error"),
+        (b'data: {"choices": [{"index": 0, "delta": {"content": "b"}}]}\n\n', "disconnected"),
+    ],
+)
+def test_a_client_may_leave_after_the_last_event(last: bytes, outcome: str) -> None:
+    """What a stream has said of its end counts, though the client did not wait for the end of the bytes."""
+    made, _ = sent(chat(stream=True, stream_options={"include_usage": True}))
+    made.receive(response_headers(kind="text/event-stream"))
+    made.receive(ResponseBody(b'data: {"choices": [{"index": 0, "delta": {"content": "a"}}]}\n\n' + last, end=False))
+
+    assert made.finish().outcome == outcome
+
+
 def test_every_state_has_a_row() -> None:
     """The table speaks of every state."""
     assert set(Exchange.TABLE) == set(State)
+
+
+def test_an_error_of_ours_carries_the_request_id() -> None:
+    """The client can quote the id under which the logs of Envoy and of the processor know the request."""
+    action = reply(exchange().receive(request_headers("/v1/nothing", x_request_id="r-7")))
+
+    assert ("x-request-id", "r-7") in action.headers

@@ -227,7 +227,7 @@ def test_trailers_can_be_changed(event: Event) -> None:
 )
 def test_only_a_body_is_answered_with_a_body(event: Event) -> None:
     """A body where none can go is an error of ours, never silently lost."""
-    with pytest.raises(ValueError, match="only a body"):
+    with pytest.raises(ValueError, match="cannot be answered with a body"):
         write(event, Proceed(body=b"x"))
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from controller.api import API_VERSION, Severity
 from controller.standalone.demo import DemoProvider
+from controller.standalone.faults import Fault
 from controller.standalone.gateway import Gateway
 from controller.standalone.gateway import running_gateway as running
 from controller.standalone.manifests import read_manifests
@@ -192,7 +193,7 @@ async def open_gateway(
     """
     http2 = frozenset(http2_backends)
     reports: list[str] = []
-    with contextlib.ExitStack() as stack:
+    async with contextlib.AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="llmroute-test-")))
         records = Records(folder)
         streams = {name: stack.enter_context((folder / f"{name}.log").open("ab")) for name in ("stdout", "stderr")}
@@ -204,8 +205,12 @@ async def open_gateway(
             stderr=streams["stderr"].fileno(),
         )
         translation = translation_of(documents, options.path_prefix, http2)
-        async with running(options, translation, reports.append) as gateway:
-            yield OpenGateway(gateway, records, http2, reports)
+        try:
+            gateway = await stack.enter_async_context(running(options, translation, reports.append))
+        except Fault as fault:
+            fault.add_note("\n".join([*reports, *records.errors()[-20:]]))
+            raise
+        yield OpenGateway(gateway, records, http2, reports)
 
 
 @contextmanager

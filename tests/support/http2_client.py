@@ -10,7 +10,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 _WINDOW = 1 << 26
 _READ_BYTES = 1 << 18
@@ -33,6 +33,7 @@ class Http2Call:
         self.reset: ErrorCodes | int | None = None
         self._socket = connection
         self._http = H2Connection(H2Configuration(header_encoding="utf-8"))
+        self._http.local_settings = Settings(True, {SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         self._number = 0
 
     @property
@@ -42,7 +43,6 @@ class Http2Call:
 
     def send(self, headers: Mapping[str, str], body: bytes) -> None:
         """Write it all, or as much as the other side takes before it answers for good."""
-        self._http.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW
         self._http.initiate_connection()
         self._http.increment_flow_control_window(_WINDOW)
         self._number = self._http.get_next_available_stream_id()

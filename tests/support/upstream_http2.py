@@ -17,7 +17,7 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from tests.support.upstream_replies import Received, Reply, Script
 
@@ -48,11 +48,12 @@ class _Connection:
         self._writer = writer
         self._number = number
         self._http = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        # Not set one by one: those are only sent with a later frame, and until then both sides count differently.
+        self._http.local_settings = Settings(False, {SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW})
         self._streams: dict[int, _Stream] = {}
         self._window_opened = asyncio.Event()
 
     async def run(self, head: bytes) -> None:
-        self._http.local_settings[SettingCodes.INITIAL_WINDOW_SIZE] = _WINDOW
         self._http.initiate_connection()
         self._http.increment_flow_control_window(_WINDOW)
         data = head

@@ -54,9 +54,10 @@ class Tap:
         usage: what is known so far; the last word of each count.
         model: the model that the upstream names.
         fault: the upstream's in-band error, or that the stream was cut.
+        ended: whether the answer's own end has passed; nothing but the end of the bytes is due then.
     """
 
-    __slots__ = ("_api", "_ended", "_held_bytes", "_parser", "_plain", "_strip", "fault", "model", "usage")
+    __slots__ = ("_api", "_held_bytes", "_parser", "_plain", "_strip", "ended", "fault", "model", "usage")
 
     def __init__(self, *, strip_usage: bool) -> None:
         self.usage: Usage = NO_USAGE
@@ -65,7 +66,7 @@ class Tap:
         self._strip = strip_usage
         self._parser = SseParser()
         self._api = _Api.UNSEEN
-        self._ended = False
+        self.ended = False
         #: A stream of chunks whose model is known: only usage and errors are still of interest.
         self._plain = False
         #: With ``strip_usage``: how much of an unfinished event the client has not got yet.
@@ -96,7 +97,7 @@ class Tap:
         except FrameError:
             events = []
         kept = b"".join([event.raw for event in events if not self._see(event) and self._strip])
-        if self._ended or self.fault is not None or self._api is _Api.OTHER:
+        if self.ended or self.fault is not None or self._api is _Api.OTHER:
             return kept
         message = "the upstream closed the stream before its end; the answer is incomplete"
         self.fault = ApiError(status=502, kind=Kind.SERVER, message=message)
@@ -116,7 +117,7 @@ class Tap:
 
     def _unwatchable(self, chunk: bytes, error: FrameError) -> bytes:
         """An event beyond all measure: watching ends. What was held of it is gone, so then the stream ends too."""
-        first, self._ended = not self._ended, True
+        first, self.ended = not self.ended, True
         if not self._strip:
             return chunk
         if not first:
@@ -130,7 +131,7 @@ class Tap:
         if data is None:
             return False
         if data.startswith(b"[DONE]"):
-            self._ended = True
+            self.ended = True
             return False
         # Content cannot look like a member here: in a JSON string every quote is escaped.
         if self._plain and b'"error"' not in data and (b'"usage"' not in data or _says_null(data)):
@@ -174,7 +175,7 @@ class Tap:
             self._api = _Api.CHOICES
         elif event_type is not None and event_type.startswith("response."):
             self._api = _Api.RESPONSES
-            self._ended = self._ended or event_type in _RESPONSES_ENDS
+            self.ended = self.ended or event_type in _RESPONSES_ENDS
         elif self._api is _Api.UNSEEN:
             self._api = _Api.OTHER
 

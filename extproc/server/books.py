@@ -1,0 +1,59 @@
+"""The servicer's observer: metrics and the access log, kept in small batches.
+
+A record that is counted and logged alone, between two messages of other exchanges, finds every cache cold and costs
+three times what it costs among others. So records wait up to 20 ms; what the metrics show is that old, and a worker
+that is killed loses that much.
+"""
+
+import asyncio
+from typing import Final
+
+from extproc.exchange.record import Record
+from extproc.server.logs import AccessLog
+from extproc.server.metrics import Metrics
+
+_WAIT_S: Final = 0.02
+
+
+class Books:
+    """Implements ``servicer.Observer`` on the event loop that runs."""
+
+    def __init__(self, metrics: Metrics, access: AccessLog) -> None:
+        self.failed = metrics.internal_error
+        self._metrics = metrics
+        self._access = access
+        self._finished: list[Record] = []
+        self._open = 0
+        self._shown = 0
+        self._planned = False
+
+    def started(self) -> None:
+        """A stream was opened."""
+        self._open += 1
+        if not self._planned:
+            self._plan()
+
+    def finished(self, record: Record) -> None:
+        """A stream ended."""
+        self._open -= 1
+        self._finished.append(record)
+        if not self._planned:
+            self._plan()
+
+    def settle(self) -> None:
+        """Count and log what waits; call it once more when all streams have ended."""
+        self._planned = False
+        finished, self._finished = self._finished, []
+        for record in finished:
+            self._metrics.observe(record)
+        for record in finished:
+            self._access.write(record)
+        for _ in range(self._open - self._shown):
+            self._metrics.stream_started()
+        for _ in range(self._shown - self._open):
+            self._metrics.stream_ended()
+        self._shown = self._open
+
+    def _plan(self) -> None:
+        self._planned = True
+        asyncio.get_running_loop().call_later(_WAIT_S, self.settle)
