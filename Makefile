@@ -41,7 +41,7 @@ crds: $(VENV)/.dev  ## write crds/*.yaml from the API models
 
 proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its own: the generator pins an older protobuf)
 	test -d .venv-proto || ($(PYTHON) -m venv .venv-proto && .venv-proto/bin/pip -q install grpcio-tools==1.76.0 setuptools)
-	.venv-proto/bin/python -m grpc_tools.protoc -Iextproc/server/proto --python_out=extproc/server/proto --pyi_out=extproc/server/proto extproc.proto service.proto
+	.venv-proto/bin/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. extproc/server/proto/extproc.proto extproc/server/proto/service.proto
 
 lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
 	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'

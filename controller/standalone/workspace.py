@@ -14,8 +14,8 @@ from controller.standalone.faults import Fault
 
 #: Linux: ``sun_path`` holds 108 bytes, the last of them NUL (unix(7)).
 _SOCKET_PATH_BYTES = 107
-#: The longest socket name below the directory, the worker's number included.
-_LONGEST_SOCKET = "run/worker.999"
+#: The longest name of a socket below the directory: that of extproc's forkserver, whose temporary directory this is.
+_LONGEST_SOCKET = "pymp-12345678/listener-12345678"
 
 
 class Unusable(Fault):

@@ -25,7 +25,7 @@ def claim(address: str) -> None:
 
     Raises ``AddressError``.
     """
-    path = _maybe_path(address)
+    path = maybe_path(address)
     try:
         if path is None:
             _probe(*host_port(address))
@@ -37,12 +37,13 @@ def claim(address: str) -> None:
 
 def share(address: str) -> None:
     """Let the group of a Unix socket connect, once it is bound."""
-    path = _maybe_path(address)
+    path = maybe_path(address)
     if path is not None:
         path.chmod(_SOCKET_MODE)
 
 
-def _maybe_path(address: str) -> Path | None:
+def maybe_path(address: str) -> Path | None:
+    """The path of a Unix socket's address, None for a port's."""
     return Path(address.removeprefix(_UNIX).removeprefix("//")) if address.startswith(_UNIX) else None
 
 

@@ -25,7 +25,9 @@ from typing import Any, Final, Self
 import msgspec
 
 from extproc.server import logs
+from extproc.server.address import AddressError
 from extproc.server.admin import AdminServer, Overview, WorkerReport
+from extproc.server.listener import forsake, keep
 from extproc.server.metrics import DIRECTORY_VARIABLE, forget_worker_gauges, keep_in_worker_files
 from extproc.server.settings import Settings
 
@@ -42,7 +44,7 @@ _REAP_S: Final = 2.0
 _log = logging.getLogger(__name__)
 
 
-def work(settings: Settings, index: int, control: Connection) -> None:
+def work(settings: Settings, index: int, control: Connection, kept: socket.socket | None = None) -> None:
     """The main function of a worker process: exits with ``run_worker``'s word."""
     # A Ctrl-C reaches the whole foreground group; the supervisor alone decides what it means.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -50,7 +52,7 @@ def work(settings: Settings, index: int, control: Connection) -> None:
     keep_in_worker_files(index)
     run_worker = pkgutil.resolve_name(_RUN_WORKER)
     try:
-        code = run_worker(settings, index, control)
+        code = run_worker(settings, index, control, kept)
     finally:
         # multiprocessing leaves by os._exit: nothing else would write the last access lines.
         logging.shutdown()
@@ -64,13 +66,22 @@ class _Worker:
     index: int
     process: ForkServerProcess | None = None
     control: Connection | None = None
+    #: Listens on the worker's address, also while no process accepts.
+    kept: socket.socket | None = None
     started: float = 0.0
     starts: int = 0
     short_lives: int = 0
     start_at: float = 0.0
     listening: bool = False
     ever_listened: bool = False
+    unkept: bool = False
     status: dict[str, Any] = field(default_factory=dict)
+
+    def drop_socket(self) -> None:
+        """Let nobody wait for a worker that will not accept soon."""
+        if self.kept is not None:
+            self.kept.close()
+            self.kept = None
 
     def report(self) -> WorkerReport:
         """This moment, as a value that other threads may keep."""
@@ -88,6 +99,7 @@ class Supervisor:
         self._overview = Overview(())
         self._metrics_directory = ""
         self._draining = False
+        self._keeping = True
         self._deadline = float("inf")
         self._exit_code = 0
 
@@ -110,6 +122,8 @@ class Supervisor:
             return self._run_with_admin(signals)
         finally:
             self._kill_all()
+            for worker in self._workers:
+                forsake(self._settings.address(worker.index))
             shutil.rmtree(self._metrics_directory, ignore_errors=True)
 
     def _run_with_admin(self, signals: "_Signals") -> int:
@@ -153,20 +167,36 @@ class Supervisor:
     def _start(self, worker: _Worker) -> None:
         worker.started = time.monotonic()
         worker.starts += 1
+        try:
+            if self._keeping and worker.kept is None:
+                worker.kept = keep(self._settings.address(worker.index))
+            self._fork(worker)
+        except (AddressError, OSError, EOFError) as error:
+            _log.error("worker %d: cannot start: %s", worker.index, error)
+            self._after_failed_start(worker)
+
+    def _fork(self, worker: _Worker) -> None:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(
-            target=work, args=(self._settings, worker.index, theirs), name=f"extproc-worker-{worker.index}"
+            target=work,
+            args=(self._settings, worker.index, theirs, worker.kept),
+            name=f"extproc-worker-{worker.index}",
         )
         try:
             process.start()
-        except (OSError, EOFError) as error:
-            _log.error("worker %d: cannot start a process: %s", worker.index, error)
+        except (OSError, EOFError):
             ours.close()
-            self._plan_respawn(worker)
-        else:
-            worker.process, worker.control = process, ours
+            raise
         finally:
             theirs.close()
+        worker.process, worker.control = process, ours
+
+    def _after_failed_start(self, worker: _Worker) -> None:
+        if worker.ever_listened:
+            self._plan_respawn(worker)
+        else:
+            self._exit_code = 1
+            self._drain()
 
     def _hear(self, worker: _Worker) -> None:
         """Read one message of a worker, or learn that it is gone."""
@@ -183,6 +213,11 @@ class Supervisor:
                 worker.listening = worker.ever_listened = True
             case "draining":
                 worker.listening = False
+                worker.drop_socket()
+            case "unkept":
+                self._keeping = False
+                worker.drop_socket()
+                worker.unkept = True
             case unknown:
                 _log.error("worker %d: message of unknown kind %r", worker.index, unknown)
 
@@ -193,12 +228,13 @@ class Supervisor:
         self._forget(worker)
         if self._draining:
             _log.info("worker %d (pid %s) ended: %s", worker.index, process.pid, _cause(code))
+        elif worker.unkept:
+            worker.unkept = False
         elif not worker.ever_listened:
             _log.error(
                 "worker %d could not start on %s: %s", worker.index, self._settings.address(worker.index), _cause(code)
             )
-            self._exit_code = 1
-            self._drain()
+            self._after_failed_start(worker)
         else:
             self._plan_respawn(worker)
             delay = max(0.0, worker.start_at - time.monotonic())
@@ -220,6 +256,8 @@ class Supervisor:
             worker.short_lives = 0
         worker.start_at = now + _BACK_OFF_S[min(worker.short_lives, len(_BACK_OFF_S) - 1)]
         worker.short_lives += 1
+        if worker.start_at > now:
+            worker.drop_socket()
 
     def _heed(self, received: set[signal.Signals]) -> None:
         if not received:
@@ -238,6 +276,7 @@ class Supervisor:
         self._deadline = time.monotonic() + allowed
         self._publish()
         for worker in self._workers:
+            worker.drop_socket()
             _send(worker, signal.SIGTERM)
 
     def _kill_all(self) -> None:
@@ -248,7 +287,9 @@ class Supervisor:
                 self._forget(worker)
 
     def _patience(self) -> float | None:
-        """Seconds until something is to be done that nobody reports."""
+        """Seconds until something is to be done that nobody reports; None for ever."""
+        if self._draining and not any(w.process for w in self._workers):
+            return 0.0
         due = [w.start_at for w in self._workers if w.process is None and not self._draining]
         nearest = min([*due, self._deadline])
         return None if nearest == float("inf") else max(0.0, nearest - time.monotonic())

@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import socket
 from collections.abc import Awaitable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +25,7 @@ import uvloop
 from extproc.server.address import AddressError, claim, share
 from extproc.server.books import Books
 from extproc.server.health import Health, add_reflection
+from extproc.server.listener import AdoptionError, adopt, answers
 from extproc.server.logs import AccessLog
 from extproc.server.metrics import Metrics
 from extproc.server.reload import ConfigState, ConfigStatus, status_message
@@ -45,25 +47,31 @@ SERVER_OPTIONS: Final = (
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
 )
-#: gRPC leaves a handful of objects in cycles behind each exchange: collected together, a thousand exchanges' worth takes
-#: about a millisecond. The default looks seven times as often.
+#: gRPC leaves a handful of objects in cycles behind each exchange: those of a thousand exchanges, collected together,
+#: take about a millisecond. The default looks seven times as often.
 _GC_THRESHOLDS: Final = (5_000, 20, 50)
 
 _log = logging.getLogger(__name__)
 
 
-def run_worker(settings: Settings, index: int, control: Connection) -> int:
+def run_worker(settings: Settings, index: int, control: Connection, kept: socket.socket | None = None) -> int:
     """Run worker ``index`` until it is told to end, or ``control`` reaches its end; the exit code.
 
+    ``kept`` is a socket of the supervisor's that listens on the worker's address; without it the worker binds itself.
+
     0: ended as asked, everything drained or its time was up. 1: its address cannot be bound; the reason is logged.
-    ``control`` is told, as JSON objects, of every change of the configuration's status, and of ``listening`` and
-    ``draining``.
+    ``control`` is told, as JSON objects, of every change of the configuration's status, and of ``listening``,
+    ``draining``, and ``unkept``: ``kept`` cannot be used, now or ever.
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_Worker(settings, index, control).run())
+            runner.run(_Worker(settings, index, control, kept).run())
     except AddressError as error:
         _log.error("%s", error)
+        return 1
+    except AdoptionError as error:
+        _log.warning("%s; without kept sockets a crashed worker's address is refused until it is back", error)
+        control.send_bytes(msgspec.json.encode({"kind": "unkept"}))
         return 1
     return 0
 
@@ -91,10 +99,11 @@ class _Reports:
 
 
 class _Worker:
-    def __init__(self, settings: Settings, index: int, control: Connection) -> None:
+    def __init__(self, settings: Settings, index: int, control: Connection, kept: socket.socket | None) -> None:
         self._settings = settings
         self._address = settings.address(index)
         self._control = control
+        self._kept = kept
         self._reports = _Reports(control)
         self._metrics = Metrics()
         self._books = Books(self._metrics, AccessLog())
@@ -122,6 +131,9 @@ class _Worker:
         server = grpc.aio.server(options=SERVER_OPTIONS)
         server.add_generic_rpc_handlers((handler(Processor(self._config, self._books)), self._health.handler()))
         add_reflection(server)
+        if self._kept is not None:
+            adopt(self._kept, server.add_insecure_port)
+            return server
         claim(self._address)
         try:
             server.add_insecure_port(self._address)
@@ -155,6 +167,9 @@ class _Worker:
         gc.freeze()
         gc.set_threshold(*_GC_THRESHOLDS)
         await server.start()
+        if self._kept is not None:
+            await answers(self._kept.getsockname())
+            self._kept.close()
         self._reports.kind("listening")
         _log.info("listening on %s", self._address)
         try:

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -162,18 +163,25 @@ def test_files_are_followed(tmp_path: Path, upstream: Upstream) -> None:
         assert run.ends() == 0
 
 
-def test_the_environment_is_enough(tmp_path: Path, upstream: Upstream) -> None:
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A temporary directory with room for the names of sockets, which pytest's own is too deep for."""
+    with tempfile.TemporaryDirectory(prefix="t-") as folder:
+        yield Path(folder)
+
+
+def test_the_environment_is_enough(short_path: Path, upstream: Upstream) -> None:
     """With OPENAI_BASE_URL any model goes there with the client's own key; ours is neither shown nor written down."""
     secret = "sk-4711-do-not-tell"
     environment = {
         "OPENAI_API_KEY": secret,
         "OPENAI_BASE_URL": f"http://127.0.0.1:{upstream.port}/api/v9",
-        "TMPDIR": str(tmp_path),
+        "TMPDIR": str(short_path),
     }
-    with running(tmp_path, "--log-level", "debug", environment=environment) as run:
+    with running(short_path, "--log-level", "debug", environment=environment) as run:
         base_url = run.ready()
         status = ask(base_url, "whatever", "client-key")
-        written = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+        written = [path.read_bytes() for path in short_path.rglob("*") if path.is_file()]
         run.process.terminate()
 
         assert run.ends() == 0

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.supervised import Supervised, supervised
+from tests.support.supervised import ROOT, Supervised, supervised
 from tests.support.waiting import is_alive, until
 
 
@@ -146,6 +146,41 @@ def test_killed_forkserver_changes_nothing(tmp_path: Path) -> None:
         assert found.end() == 0
 
 
+@pytest.mark.parametrize("kind", ["unix", "port"])
+def test_killed_worker_keeps_its_socket(tmp_path: Path, kind: str) -> None:
+    """From kill -9 until its successor serves, the address never refuses: what connects waits, and is answered."""
+    port = _free_pair()
+    with supervised(tmp_path, listen=f"127.0.0.1:{port}" if kind == "port" else "") as found:
+        found.wait_ready()
+        (pid,) = found.pids()
+        os.kill(pid, signal.SIGKILL)
+        connections = [_connect(found, port if kind == "port" else None)]
+        while not _replaced(found, pid):
+            connections.append(_connect(found, port if kind == "port" else None))
+            time.sleep(0.002)
+
+        for connection in connections:
+            connection.sendall(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0")
+            assert connection.recv(9)[3] == 4
+            connection.close()
+
+
+def test_grpc_that_does_not_let_its_socket_be_replaced(tmp_path: Path) -> None:
+    """Without kept sockets everything else works: the workers bind by themselves, and are respawned."""
+    (tmp_path / "sitecustomize.py").write_text(
+        "import re\nfrom extproc.server import listener\nlistener._WATCHED = re.compile('changed')\n"
+    )
+    with supervised(tmp_path, "--workers", "2", PYTHONPATH=f"{tmp_path}:{ROOT}") as found:
+        found.wait_ready()
+        pids = found.pids()
+        assert "watched 0 times" in found.log()
+        os.kill(pids[0], signal.SIGKILL)
+        found.replaced(0, pids[0])
+
+        assert found.pids()[1] == pids[1]
+        assert found.end() == 0
+
+
 def test_crash_loop_backs_off(tmp_path: Path) -> None:
     """Worker deaths in quick succession: respawned at once after the first, later after a growing wait."""
     with supervised(tmp_path) as found:
@@ -202,6 +237,20 @@ def _free_pair() -> int:
                     return port
             except (OSError, OverflowError):
                 continue
+
+
+def _connect(found: Supervised, port: int | None) -> socket.socket:
+    if port is not None:
+        return socket.create_connection(("127.0.0.1", port), timeout=10)
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(10)
+    connection.connect(f"{found.folder}/w.0")
+    return connection
+
+
+def _replaced(found: Supervised, pid: int) -> bool:
+    (worker,) = found.workers()
+    return bool(worker["ready"]) and worker["pid"] != pid
 
 
 def _parent(pid: int) -> int:

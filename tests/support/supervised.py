@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,11 +30,13 @@ rules:
 class Supervised:
     """One processor on free ports, its files in ``folder``; its drain is short."""
 
-    def __init__(self, folder: Path, *flags: str, config: str | None = CONFIG, listen: str = "") -> None:
+    def __init__(
+        self, folder: Path, *flags: str, config: str | None = CONFIG, listen: str = "", **environment: str
+    ) -> None:
         self.folder = folder
         self.config = folder / "config.yaml"
-        self.temporary = folder / "tmp"
-        self.temporary.mkdir()
+        # Short: the forkserver's own socket lives below it, and a socket's path holds 107 bytes.
+        self.temporary = Path(tempfile.mkdtemp(prefix="extproc-test-"))
         if config is not None:
             self.config.write_text(config)
         self.admin = free_port()
@@ -43,7 +47,7 @@ class Supervised:
         self.process = subprocess.Popen(
             [sys.executable, "-m", "extproc", *arguments, *defaults, *flags],
             cwd=ROOT,
-            env={**os.environ, "TMPDIR": str(self.temporary)},
+            env={**os.environ, "TMPDIR": str(self.temporary), **environment},
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
@@ -112,12 +116,15 @@ class Supervised:
             for pid in pids:
                 _kill(pid)
         self._log.close()
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
 
 @contextmanager
-def supervised(folder: Path, *flags: str, config: str | None = CONFIG, listen: str = "") -> Iterator[Supervised]:
+def supervised(
+    folder: Path, *flags: str, config: str | None = CONFIG, listen: str = "", **environment: str
+) -> Iterator[Supervised]:
     """A processor that is started, not yet ready, and ended with the context."""
-    found = Supervised(folder, *flags, config=config, listen=listen)
+    found = Supervised(folder, *flags, config=config, listen=listen, **environment)
     try:
         yield found
     finally:

@@ -126,16 +126,17 @@ class _Connection:
         self._http.send_headers(number, list(headers.items()), end_stream=end)
 
     async def _send_part(self, number: int, part: bytes, *, end: bool) -> None:
+        left = memoryview(part)
         while True:
             room = min(self._http.local_flow_control_window(number), self._http.max_outbound_frame_size)
-            if room <= 0 and part:
+            if room <= 0 and left:
                 self._window_opened.clear()
                 await self._window_opened.wait()
                 continue
-            piece, part = part[:room], part[room:]
-            self._http.send_data(number, piece, end_stream=end and not part)
+            piece, left = left[:room], left[room:]
+            self._http.send_data(number, bytes(piece), end_stream=end and not left)
             await self._flush()
-            if not part:
+            if not left:
                 return
 
     async def _flush(self) -> None:

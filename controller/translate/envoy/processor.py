@@ -90,8 +90,11 @@ def processor_cluster(workers: tuple[str, ...]) -> Document:
                 "timeout": "0.5s",
                 "interval": seconds(1),
                 "no_traffic_interval": seconds(1),
-                "unhealthy_interval": "0.25s",
-                "unhealthy_threshold": 1,
+                # A check that a crash cuts short is tried again at once: with one worker, a single failure would send
+                # everybody away although another process accepts on the same socket milliseconds later.
+                "unhealthy_interval": "0.1s",
+                "unhealthy_edge_interval": "0.1s",
+                "unhealthy_threshold": 2,
                 "healthy_threshold": 1,
                 "grpc_health_check": {},
             }
