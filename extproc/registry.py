@@ -28,3 +28,12 @@ def platform(schema: str) -> Platform:
 def upstream_dialect(name: str) -> UpstreamDialect:
     """The back end that a platform names as its dialect."""
     return cast("UpstreamDialect", import_module(f"extproc.dialects.{name}").DIALECT)
+
+
+def load_all() -> None:
+    """Import every dialect and platform now, so that no request pays for it."""
+    for schema in CLIENT_DIALECTS:
+        client_dialect(schema)
+    for schema in PLATFORMS:
+        host = platform(schema)
+        upstream_dialect(host.dialect)

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 from typing import Any, Self
 
-from extproc.config.names import gateway_headers
-from extproc.config.schema import CapabilityOverrides, Config
+import msgspec
+
+from extproc.config.names import MODEL_HEADERS, gateway_headers
+from extproc.config.schema import CapabilityOverrides, Config, Rule
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.models import capabilities_of
 from extproc.dialects.contract import ClientDialect, UpstreamDialect
@@ -15,34 +17,59 @@ from extproc.routing.index import Choice, Index, compile_index
 
 @dataclass(frozen=True, slots=True)
 class Gateway:
-    """What one configuration means."""
+    """What one configuration means.
+
+    Attributes:
+        config: the configuration less its rules and backends, which the index holds in a tenth of the memory.
+        owned_headers: names that a client can never set.
+        rules: JSON text of the rules with their provenance, for the admin page.
+        models: the names that stand in the configuration itself, in exact matches and overrides.
+    """
 
     config: Config
     index: Index
-    #: Names that a client can never set.
     owned_headers: frozenset[str]
+    rule_count: int
+    rules: bytes
+    models: frozenset[str]
 
     @classmethod
     def compile(cls, config: Config) -> Self:
-        """Compile.
+        """Compile; slow for many rules, so it belongs in a thread.
 
-        Slow for many rules, so it belongs in a thread. Raises ``ConfigError`` (a bad regular expression).
+        Raises ``ConfigError`` (a bad regular expression).
         """
-        owned = gateway_headers(config.backend_routing_header_key, config.model_name_header_key)
-        return cls(config, compile_index(config), frozenset(owned))
+        return cls(
+            config=config.model_copy(update={"rules": (), "backends": ()}),
+            index=compile_index(config),
+            owned_headers=frozenset(gateway_headers(config.backend_routing_header_key, config.model_name_header_key)),
+            rule_count=len(config.rules),
+            rules=msgspec.json.encode([_summary(i, rule) for i, rule in enumerate(config.rules)]),
+            models=_known_models(config),
+        )
 
-    def rules_summary(self) -> list[dict[str, Any]]:
-        """The rules with their provenance, for the admin page."""
-        return [
-            {
-                "source": rule.source or f"rules[{i}]",
-                "name": rule.name,
-                "hostnames": list(rule.hostnames),
-                "backends": [{"name": b.name, "weight": b.weight} for b in rule.backends],
-                **({"refusal": rule.refusal} if rule.refusal else {}),
-            }
-            for i, rule in enumerate(self.config.rules)
-        ]
+
+def _summary(position: int, rule: Rule) -> dict[str, Any]:
+    return {
+        "source": rule.source or f"rules[{position}]",
+        "name": rule.name,
+        "hostnames": rule.hostnames,
+        "backends": [{"name": backend.name, "weight": backend.weight} for backend in rule.backends],
+        **({"refusal": rule.refusal} if rule.refusal else {}),
+    }
+
+
+def _known_models(config: Config) -> frozenset[str]:
+    headers = {config.model_name_header_key, *MODEL_HEADERS}
+    names = {
+        header.value
+        for rule in config.rules
+        for match in rule.alternatives
+        for header in match.headers
+        if header.type == "Exact" and header.name in headers
+    }
+    names.update(b.model_name_override for rule in config.rules for b in rule.backends if b.model_name_override)
+    return frozenset(names)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,17 +14,15 @@ import logging
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from watchfiles import awatch
 
 from extproc.config.errors import ConfigError
 from extproc.config.loader import content_hash, load
-from extproc.config.names import MODEL_HEADERS
-from extproc.config.schema import Config
 from extproc.exchange.gateway import Gateway
 
 #: How often the watcher looks at what the kernel gathered, and how long it gathers a burst of events, milliseconds.
@@ -60,7 +58,7 @@ class ConfigStatus:
     loaded_at: float | None = None
     error: str | None = None
     error_since: float | None = None
-    rules: tuple[dict[str, Any], ...] = ()
+    rules: msgspec.Raw = field(default_factory=lambda: msgspec.Raw(b"[]"))
     models: frozenset[str] = frozenset()
     serving: bool = False
 
@@ -88,7 +86,7 @@ def print_findings(path: str, path_prefix: str | None) -> int:
     except ConfigError as error:
         lines = [" ".join(str(finding).splitlines()) for finding in error.findings]
     else:
-        sys.stdout.write(f"{path}: ok: revision {gateway.config.revision}, {len(gateway.config.rules)} rules\n")
+        sys.stdout.write(f"{path}: ok: revision {gateway.config.revision}, {gateway.rule_count} rules\n")
         return 0
     sys.stdout.writelines(f"{path}: {line}\n" for line in lines)
     return 1
@@ -194,15 +192,15 @@ class ConfigState:
         config = gateway.config
         self._refused = ""
         self.gateway = gateway
-        _log.info("serving revision %d of %s: %d rules, %s", config.revision, self._path, len(config.rules), digest)
+        _log.info("serving revision %d of %s: %d rules, %s", config.revision, self._path, gateway.rule_count, digest)
         self._publish(
             ConfigStatus(
                 revision=config.revision,
                 hash=digest,
                 version=config.version,
                 loaded_at=time.time(),
-                rules=tuple(gateway.rules_summary()),
-                models=known_models(config),
+                rules=msgspec.Raw(gateway.rules),
+                models=gateway.models,
                 serving=True,
             )
         )
@@ -219,20 +217,6 @@ class ConfigState:
     def _publish(self, status: ConfigStatus) -> None:
         self.status = status
         self._on_status(status)
-
-
-def known_models(config: Config) -> frozenset[str]:
-    """The model names that stand in the configuration itself: exact matches and overrides."""
-    headers = {config.model_name_header_key, *MODEL_HEADERS}
-    names = {
-        header.value
-        for rule in config.rules
-        for match in rule.alternatives
-        for header in match.headers
-        if header.type == "Exact" and header.name in headers
-    }
-    names.update(b.model_name_override for rule in config.rules for b in rule.backends if b.model_name_override)
-    return frozenset(names)
 
 
 def _read_settled(path: Path) -> tuple[bytes, _Signature | None, bool]:

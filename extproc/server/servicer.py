@@ -32,6 +32,7 @@ from extproc.exchange.messages import (
     ResponseTrailers,
 )
 from extproc.exchange.record import Record
+from extproc.registry import load_all
 from extproc.server.mapping import read, write
 
 #: The service as Envoy calls it.
@@ -58,6 +59,9 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         yield error
         error = error.__cause__ or error.__context__
 
+
+# Before the workers fork, so that they share the memory and their first requests do not wait for imports.
+load_all()
 
 _logger = logging.getLogger(__name__)
 _logger.addFilter(_untold)

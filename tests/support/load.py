@@ -74,6 +74,8 @@ class Client:
                 head = await reader.readuntil(b"\r\n\r\n")
                 status = int(head.split(b" ", 2)[1])
                 await _read_body(reader, head.lower(), got)
+                if b"\r\nconnection: close\r\n" in head.lower():
+                    self._drop()  # as Envoy does after each 400 of its own
         except (OSError, asyncio.IncompleteReadError, TimeoutError) as error:
             fault = f"{type(error).__name__} after {len(got)} bytes"
             self._drop()

@@ -81,7 +81,8 @@ def processor_cluster(workers: tuple[str, ...]) -> Document:
         # Not round robin: a worker that is busy with a long translation gets less.
         "lb_policy": "LEAST_REQUEST",
         # A dead worker is always the least loaded one; without this Envoy goes back to it when half of them are down.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # A worker that is back is used at once; by default its return may wait a second for company.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "per_connection_buffer_limit_bytes": BUFFER_BYTES,
         # Each request is a stream for as long as it lasts; the default of 1024 would answer 500 above it.
         "circuit_breakers": {"thresholds": [many_requests()]},
