@@ -5,30 +5,27 @@ block; ``Stopped`` once; ``Metered`` anywhere, cumulative; ``Ended`` last, or ``
 end of its bytes without the upstream's own terminator yields ``Fault``, so that a cut answer never looks whole.
 """
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from extproc.conversation.errors import ApiError
 from extproc.conversation.response import Stop, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True, gc=False):
     """The answer begins; ids as the upstream gives them, None where it has none."""
 
     id: str | None = None
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TextDelta:
+class TextDelta(Struct, frozen=True, gc=False):
     """More text of block ``index`` (the upstream's index over all blocks)."""
 
     index: int
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class ThinkingDelta:
+class ThinkingDelta(Struct, frozen=True, gc=False):
     """More reasoning of block ``index``: text, its signature (once, whole), or redacted base64."""
 
     index: int
@@ -37,8 +34,7 @@ class ThinkingDelta:
     redacted: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolStarted:
+class ToolStarted(Struct, frozen=True, gc=False):
     """A tool call opens as block ``index``."""
 
     index: int
@@ -46,44 +42,38 @@ class ToolStarted:
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class ArgumentsDelta:
+class ArgumentsDelta(Struct, frozen=True, gc=False):
     """A fragment of the JSON text of the arguments of the call at block ``index``."""
 
     index: int
     fragment: str
 
 
-@dataclass(frozen=True, slots=True)
-class BlockEnded:
+class BlockEnded(Struct, frozen=True, gc=False):
     """Block ``index`` is complete."""
 
     index: int
 
 
-@dataclass(frozen=True, slots=True)
-class Stopped:
+class Stopped(Struct, frozen=True, gc=False):
     """Why the model stopped; ``native`` is the upstream's own word."""
 
     stop: Stop
     native: str
 
 
-@dataclass(frozen=True, slots=True)
-class Metered:
+class Metered(Struct, frozen=True, gc=False):
     """Cumulative usage; the last one of a stream is the truth."""
 
     usage: Usage
     service_tier: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(Struct, frozen=True, gc=False):
     """The upstream finished its answer properly."""
 
 
-@dataclass(frozen=True, slots=True)
-class Fault:
+class Fault(Struct, frozen=True, gc=False):
     """The answer broke off; the client must be told, and nothing may follow."""
 
     error: ApiError

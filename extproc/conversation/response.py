@@ -1,7 +1,8 @@
 """The neutral answer: blocks, why it stopped, and what it used."""
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from msgspec import Struct
 
 from extproc.conversation.request import Text, Thinking, ToolCall
 
@@ -19,8 +20,7 @@ class Stop(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(Struct, frozen=True, gc=False):
     """Token counts. None means "not said", which is not zero.
 
     ``input_tokens`` is every prompt token, cached and cache-written ones included; ``output_tokens`` includes
@@ -50,8 +50,7 @@ class Usage:
 NO_USAGE = Usage()
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(Struct, frozen=True):
     """One whole answer. ``id`` and ``model`` are the upstream's words, None where it has none."""
 
     blocks: tuple[Text | Thinking | ToolCall, ...]

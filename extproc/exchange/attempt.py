@@ -5,8 +5,9 @@ of the routing, so that a later role can make several of them for one request.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from extproc.conversation.errors import ApiError, Loss
 from extproc.conversation.response import NO_USAGE, Usage
@@ -16,8 +17,7 @@ from extproc.exchange.messages import Headers
 MAX_DECODED_BYTES = 64 * 1024 * 1024
 
 
-@dataclass(slots=True)
-class Outgoing:
+class Outgoing(Struct):
     """The request for the upstream. ``body`` None leaves the client's bytes."""
 
     path: str
@@ -26,8 +26,7 @@ class Outgoing:
     losses: tuple[Loss, ...] = ()
 
 
-@dataclass(slots=True)
-class Answer:
+class Answer(Struct):
     """What a whole response body becomes. ``body`` None leaves the upstream's bytes."""
 
     status: int | None = None
@@ -60,8 +59,7 @@ class Flow(Protocol):
         """What is still owed to the client at the end."""
 
 
-@dataclass(slots=True)
-class Handling:
+class Handling(Struct):
     """How the response is to be treated.
 
     ``whole`` when buffered, ``flow`` when streamed, neither when it just passes.

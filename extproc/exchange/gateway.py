@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
+from msgspec import Struct
 
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import CapabilityOverrides, Config, Rule
@@ -72,8 +73,7 @@ def _known_models(config: Config) -> frozenset[str]:
     return frozenset(names)
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(Struct, frozen=True):
     """A backend as one request sees it."""
 
     platform: Platform

@@ -14,7 +14,6 @@ Rules:
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -23,6 +22,7 @@ from extproc.conversation.response import NO_USAGE, Usage
 from extproc.dialects.contract import ClientDialect
 from extproc.exchange import replies
 from extproc.exchange.attempt import Answer, Attempt, Flow, Handling
+from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Found, client_of, maybe_endpoint
 from extproc.exchange.gateway import Gateway
 from extproc.exchange.messages import (
@@ -54,16 +54,6 @@ class State(Enum):
     STREAMING = "streaming"
     WAIT_RESPONSE = "wait_response"
     DONE = "done"
-
-
-@dataclass(frozen=True, slots=True)
-class Edges:
-    """What the exchange may know of the world outside: randomness in [0, 1), monotonic and Unix seconds, fresh ids."""
-
-    draw: Callable[[], float]
-    now: Callable[[], float]
-    wall: Callable[[], float]
-    new_id: Callable[[], str]
 
 
 class Exchange:
@@ -157,7 +147,7 @@ class Exchange:
             raise RuntimeError("a body before its headers")
         intake = Intake(self._gateway, self._client, found.endpoint, self._headers, event.body, self.record)
         try:
-            routed = route(intake, self.edges.draw, lambda: int(self.edges.wall()), self.edges.new_id)
+            routed = route(intake, self.edges)
         except ClientError as error:
             outcome: Outcome = "client_error" if error.error.status < 500 else "gateway_error"
             return self._refuse(

@@ -5,35 +5,32 @@ byte survives the way in and out.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
+
+from msgspec import Struct, field
 
 Headers = Mapping[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class RequestHeaders:
+class RequestHeaders(Struct, frozen=True, gc=False):
     """The request begins; ``end`` when no body follows."""
 
     headers: Headers
     end: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RequestBody:
+class RequestBody(Struct, frozen=True, gc=False):
     """The request's body, or a part of it."""
 
     body: bytes
     end: bool
 
 
-@dataclass(frozen=True, slots=True)
-class RequestTrailers:
+class RequestTrailers(Struct, frozen=True, gc=False):
     """The request's trailers: also an end."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseHeaders:
+class ResponseHeaders(Struct, frozen=True, gc=False):
     """The response begins, the upstream's or one of Envoy's own.
 
     ``attributes``: ``response.code_details`` (``via_upstream`` for a real upstream), ``request.path``,
@@ -45,16 +42,14 @@ class ResponseHeaders:
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseBody:
+class ResponseBody(Struct, frozen=True, gc=False):
     """The response's body, or a part of it."""
 
     body: bytes
     end: bool
 
 
-@dataclass(frozen=True, slots=True)
-class ResponseTrailers:
+class ResponseTrailers(Struct, frozen=True, gc=False):
     """The response's trailers: also an end."""
 
 
@@ -68,8 +63,7 @@ class BodyMode(Enum):
     STREAMED = "streamed"
 
 
-@dataclass(slots=True)
-class Proceed:
+class Proceed(Struct, gc=False):
     """Go on with the message, changed as said.
 
     ``body`` None leaves the body as it is and ``b""`` empties it. ``set_headers`` overwrites or adds. ``body_mode``
@@ -84,8 +78,7 @@ class Proceed:
     metadata: Mapping[str, str | int] | None = None
 
 
-@dataclass(slots=True)
-class Reply:
+class Reply(Struct, gc=False):
     """Answer the client at once. Only legal while the response headers have not left.
 
     ``details`` becomes Envoy's ``%RESPONSE_CODE_DETAILS%``.

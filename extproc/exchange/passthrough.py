@@ -1,6 +1,6 @@
 """Client and backend speak the same dialect: bytes pass, usage is read on the way."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from extproc.conversation.errors import ApiError, Kind
 from extproc.conversation.response import Usage
@@ -90,8 +90,7 @@ class DecodedFlow:
         return out
 
 
-@dataclass(slots=True)
-class Passthrough:
+class Passthrough(Struct):
     """An attempt at a backend that speaks the client's dialect.
 
     ``model`` is the override, None to leave the client's. ``stream`` and ``headers`` are the client's.

@@ -1,15 +1,15 @@
 """What is said of an exchange when it is over: the access log line and the metrics are made of this alone."""
 
-from dataclasses import dataclass
 from typing import Literal
+
+from msgspec import Struct
 
 from extproc.conversation.response import NO_USAGE, Usage
 
 Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "internal_error", "disconnected"]
 
 
-@dataclass(slots=True)
-class Record:
+class Record(Struct, gc=False):
     """One exchange. Times are seconds of the injected monotonic clock; None when that point was never reached.
 
     ``outcome`` ``disconnected``: the stream ended before the answer did; whether client or upstream left is known to

@@ -1,12 +1,14 @@
 """The router role: from a request's body to a backend and the message that goes there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from extproc.conversation.errors import ClientError, Kind
 from extproc.dialects.contract import ClientDialect, Identity, Peek
 from extproc.exchange import replies
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
+from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Endpoint
 from extproc.exchange.gateway import Gateway, capabilities_for, maybe_target
 from extproc.exchange.messages import Headers, Proceed
@@ -22,8 +24,7 @@ from extproc.wire.errors import TooLargeError, UnsupportedEncodingError, WireErr
 MAX_MODEL_CHARS = 2048
 
 
-@dataclass(frozen=True, slots=True)
-class Intake:
+class Intake(Struct, frozen=True):
     """A request as it came in; ``record`` is filled on the way."""
 
     gateway: Gateway
@@ -34,15 +35,14 @@ class Intake:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Routed:
+class Routed(Struct, frozen=True):
     """The attempt that was made and what Envoy is told."""
 
     attempt: Attempt
     action: Proceed
 
 
-def route(intake: Intake, draw: Callable[[], float], now: Callable[[], int], new_id: Callable[[], str]) -> Routed:
+def route(intake: Intake, edges: Edges) -> Routed:
     """Pick the backend and write the request for it.
 
     Raises ``ClientError`` (also 503 when the rule can serve nobody).
@@ -54,10 +54,10 @@ def route(intake: Intake, draw: Callable[[], float], now: Callable[[], int], new
         raise ClientError(f"model: longer than {MAX_MODEL_CHARS} characters", param="model")
     record.model, record.stream = peek.model, peek.stream
     rule = _rule(intake, peek.model)
-    choice = _backend(rule, draw())
+    choice = _backend(rule, edges.draw)
     model = choice.model_name_override or peek.model
     record.route, record.backend, record.upstream_model = rule.source, choice.name, model
-    attempt = _attempt(intake, choice, peek, Identity(new_id(), peek.model, now()))
+    attempt = _attempt(intake, choice, peek, edges)
     outgoing = attempt.request(body)
     if outgoing.losses:
         record.dropped = tuple(loss.path for loss in outgoing.losses)
@@ -101,10 +101,10 @@ def _rule(intake: Intake, model: str) -> Route:
     return rule
 
 
-def _backend(rule: Route, drawn: float) -> Choice:
+def _backend(rule: Route, draw: Callable[[], float]) -> Choice:
     if rule.refusal:
         reason = rule.refusal
-    elif (choice := rule.choose(drawn)) is not None:
+    elif (choice := rule.choose(draw() if len(rule.backends) > 1 else 0.0)) is not None:
         return choice
     else:
         reason = "it has no backend with a weight above 0"
@@ -113,7 +113,7 @@ def _backend(rule: Route, drawn: float) -> Choice:
     )
 
 
-def _attempt(intake: Intake, choice: Choice, peek: Peek, identity: Identity) -> Attempt:
+def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attempt:
     operation = intake.endpoint.operation
     model = choice.model_name_override or peek.model
     target = maybe_target(choice, intake.client, operation, model, stream=peek.stream)
@@ -136,6 +136,7 @@ def _attempt(intake: Intake, choice: Choice, peek: Peek, identity: Identity) -> 
             intake.headers,
         )
     capabilities = capabilities_for(model, choice.capabilities)
+    identity = Identity(edges.new_id(), peek.model, int(edges.wall()))
     return Translation(intake.client, target.upstream, target.path, model, capabilities, identity)
 
 

@@ -1,7 +1,8 @@
 """Client and backend speak different dialects: read one, write the other, through the neutral conversation."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
@@ -81,8 +82,7 @@ class TranslatedFlow:
         return out
 
 
-@dataclass(slots=True)
-class Translation:
+class Translation(Struct):
     """An attempt at a backend that speaks another dialect. ``model`` is the upstream's name for the model."""
 
     client: ClientDialect

@@ -12,14 +12,15 @@ import logging
 import secrets
 import time
 from collections.abc import Iterator
-from random import SystemRandom
+from random import random
 from typing import Final, Protocol
 
 import grpc
 import msgspec
 
+from extproc.exchange.edges import Edges
 from extproc.exchange.gateway import Gateway
-from extproc.exchange.machine import Edges, Exchange
+from extproc.exchange.machine import Exchange
 from extproc.exchange.messages import (
     PASS,
     Action,
@@ -38,10 +39,9 @@ from extproc.server.mapping import read, write
 #: The service as Envoy calls it.
 SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
 
-# The system's randomness: workers are forked from one process, and must not draw the same backends.
-_EDGES: Final = Edges(
-    draw=SystemRandom().random, now=time.monotonic, wall=time.time, new_id=lambda: secrets.token_hex(8)
-)
+#: ``random`` is one generator for all threads, and Python seeds it anew in every forked child
+#: (``random.py`` registers with ``os.register_at_fork``), so two workers do not draw the same backends.
+EDGES: Final = Edges(draw=random, now=time.monotonic, wall=time.time, new_id=lambda: secrets.token_hex(8))
 
 
 def _untold(record: logging.LogRecord) -> bool:
@@ -108,7 +108,7 @@ class Processor:
     async def process(self, _: object, stream: Stream) -> None:
         """Drive one exchange, on the configuration of this moment, to its end."""
         gateway = self._source.gateway
-        exchange = _Unconfigured() if gateway is None else Exchange(gateway, _EDGES)
+        exchange = _Unconfigured() if gateway is None else Exchange(gateway, EDGES)
         self._observer.started()
         try:
             while isinstance(message := await stream.read(), bytes):

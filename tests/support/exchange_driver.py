@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from extproc.config.loader import load
+from extproc.exchange.edges import Edges
 from extproc.exchange.gateway import Gateway
-from extproc.exchange.machine import Edges, Exchange
+from extproc.exchange.machine import Exchange
 from extproc.exchange.messages import (
     Action,
     Proceed,

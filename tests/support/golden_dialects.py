@@ -14,7 +14,7 @@ A frame in the YAML is one member: an event type and its payload; ``exception <t
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -230,4 +230,4 @@ def _told(loss: Loss) -> str:
 
 
 def _counts(usage: Usage) -> dict[str, int] | None:
-    return {name: count for name, count in asdict(usage).items() if count is not None} or None
+    return {name: count for name, count in msgspec.structs.asdict(usage).items() if count is not None} or None

@@ -5,7 +5,8 @@ that the client asked for. The text comes out after all when the answer turns ou
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from extproc.conversation.events import (
     ArgumentsDelta,
