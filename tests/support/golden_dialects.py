@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import msgspec.structs
 import yaml
 
 from extproc.conversation.capabilities import Capabilities
