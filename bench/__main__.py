@@ -103,7 +103,7 @@ async def _scene(scene: Scene, planes: list[Plane], arguments: argparse.Namespac
     requests = arguments.streams if scene.chunks else arguments.requests
     clients = arguments.stream_clients if scene.chunks else arguments.clients
     samples: dict[str, list[Sample]] = {plane.name: [] for plane in planes}
-    ratios: list[float] = []
+    ratios: dict[str, list[float]] = {"echo": [], "echo tuned": []}
     for counted in range(-1, arguments.rounds):
         for plane in planes:
             shot = scene.gateway if plane.name.startswith("llmroute") else scene.yardstick
@@ -111,12 +111,14 @@ async def _scene(scene: Scene, planes: list[Plane], arguments: argparse.Namespac
             if counted >= 0:
                 samples[plane.name].append(sample)
         if counted >= 0:
-            ratios.append(samples["llmroute"][-1].processor_us / samples["echo"][-1].processor_us)
+            for name, taken in ratios.items():
+                taken.append(samples["llmroute"][-1].processor_us / samples[name][-1].processor_us)
     return {
         "unit": "chunk" if scene.chunks else "request",
         "planes": {name: _median(taken) for name, taken in samples.items()},
-        "ratio_to_echo": round(statistics.median(ratios), 2),
-        "ratios": [round(ratio, 2) for ratio in ratios],
+        "ratio_to_echo": round(statistics.median(ratios["echo"]), 2),
+        "ratio_to_tuned_echo": round(statistics.median(ratios["echo tuned"]), 2),
+        "ratios": [round(ratio, 2) for ratio in ratios["echo"]],
         "budget": scene.budget,
     }
 
@@ -126,7 +128,7 @@ async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
         upstream = free_port()
         stack.enter_context(child(sys.executable, "-m", "bench.upstream", str(upstream), ready="listening"))
-        planes = [stack.enter_context(yardstick(name, upstream, folder)) for name in ("bare", "echo")]
+        planes = [stack.enter_context(yardstick(name, upstream, folder)) for name in ("bare", "echo", "echo tuned")]
         planes.append(stack.enter_context(gateway("llmroute", upstream, folder)))
         many = stack.enter_context(gateway("llmroute-10000", upstream, folder, fillers=9_998))
         result: dict[str, Any] = {"scenes": {}, "rules": rules.measure()}
@@ -139,12 +141,14 @@ async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
 
 def _table(result: dict[str, Any]) -> str:
     lines = [
-        "| scene | plane | Envoy us | processor us | p50 ms | p99 ms | to echo (budget) |",
+        "| scene | plane | Envoy us | processor us | p50 ms | p99 ms | to echo (budget); to tuned echo |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
     for name, scene in result["scenes"].items():
         for plane, row in scene["planes"].items():
-            ratio = f"{scene['ratio_to_echo']} ({scene['budget']})" if plane == "llmroute" else ""
+            ratio = ""
+            if plane == "llmroute":
+                ratio = f"{scene['ratio_to_echo']} ({scene['budget']}); {scene['ratio_to_tuned_echo']}"
             cells = f"{row['envoy_us']} | {row['processor_us']} | {row['p50_ms']} | {row['p99_ms']}"
             lines.append(f"| {name}, per {scene['unit']} | {plane} | {cells} | {ratio} |")
     for kind, row in result["rules"].items():

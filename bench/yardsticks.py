@@ -1,6 +1,7 @@
 """The two planes the gateway is measured against: bare Envoy, and Envoy with an ext_proc that does nothing."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -115,9 +116,11 @@ def _bootstrap(port: int, admin: int, upstream: int, echo: str | None) -> dict[s
 
 
 @contextmanager
-def child(*command: str, ready: str | None = None) -> Iterator[subprocess.Popen[str]]:
+def child(*command: str, ready: str | None = None, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """A child process that ends with the block; waits for its ready line when there is one."""
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env={**os.environ, **environment}
+    )
     try:
         if ready is not None:
             assert process.stdout is not None
@@ -146,15 +149,15 @@ def await_http(url: str, seconds: float = 10) -> None:
 
 @contextmanager
 def yardstick(name: str, upstream: int, folder: Path) -> Iterator[Plane]:
-    """``bare`` or ``echo``, running."""
+    """``bare``, ``echo``, or ``echo tuned`` (the gRPC setting that the gateway uses as well), running."""
     with ExitStack() as stack:
         pids: list[int] = []
         socket_path = None
-        if name == "echo":
-            socket_path = str(folder / "echo.sock")
-            echo = stack.enter_context(
-                child(sys.executable, "-m", "bench.echo", f"unix://{socket_path}", ready="listening")
-            )
+        if name != "bare":
+            socket_path = str(folder / f"{name.replace(' ', '-')}.sock")
+            tuning = {"GRPC_EXPERIMENTS": "-event_engine_listener" if name == "echo tuned" else ""}
+            command = (sys.executable, "-m", "bench.echo", f"unix://{socket_path}")
+            echo = stack.enter_context(child(*command, ready="listening", **tuning))
             pids.append(echo.pid)
         port, admin = free_port(), free_port()
         file = folder / f"{name}.json"

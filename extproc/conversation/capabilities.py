@@ -4,8 +4,10 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 StructuredOutput = Literal["schema", "tool"]
 ReasoningStyle = Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"]
@@ -13,8 +15,7 @@ TopKStyle = Literal["none", "plain", "nova"]
 SamplingStyle = Literal["both", "one", "none"]
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True):
     """One model's abilities on one platform.
 
     Attributes:
@@ -53,7 +54,7 @@ class Capabilities:
 
     def overridden(self, overrides: Mapping[str, Any]) -> "Capabilities":
         """A copy with a backend's overrides applied; raises ``ValueError`` naming an unknown field."""
-        known = {f.name for f in fields(self)}
+        known = set(self.__struct_fields__)
         if unknown := sorted(set(overrides) - known):
             raise ValueError(f"unknown capability {unknown[0]!r}; known are {', '.join(sorted(known))}")
         return replace(self, **overrides)

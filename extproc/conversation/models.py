@@ -13,8 +13,10 @@ tuning beyond what every model takes, and nothing refused that might work. Read 
 """
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
+
+from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 

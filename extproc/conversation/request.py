@@ -5,15 +5,15 @@ Every node that a refusal or a loss may name carries ``path``: the JSON path in 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
+
+from msgspec import Struct
 
 Role = Literal["user", "assistant", "system"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 
 
-@dataclass(frozen=True, slots=True)
-class Cache:
+class Cache(Struct, frozen=True):
     """A prompt-cache mark after the node that holds it.
 
     ``ttl`` is the client's word (``5m``, ``1h``, ``30m`` ...) or None.
@@ -22,8 +22,7 @@ class Cache:
     ttl: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Text:
+class Text(Struct, frozen=True):
     """Text; ``kind`` is ``refusal`` for an assistant's refusal, which most targets can only carry as text."""
 
     text: str
@@ -32,8 +31,7 @@ class Text:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Image:
+class Image(Struct, frozen=True):
     """An image: inline (``media_type`` and base64 ``data``), or by ``url``, or by the maker's ``file_id``."""
 
     path: str
@@ -45,8 +43,7 @@ class Image:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Audio:
+class Audio(Struct, frozen=True):
     """Inline audio: base64 ``data`` in ``format`` (``wav``, ``mp3``)."""
 
     path: str
@@ -54,8 +51,7 @@ class Audio:
     data: str
 
 
-@dataclass(frozen=True, slots=True)
-class Document:
+class Document(Struct, frozen=True):
     """A document: inline base64 ``data`` of ``media_type``, or the maker's ``file_id``."""
 
     path: str
@@ -66,8 +62,7 @@ class Document:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolCall:
+class ToolCall(Struct, frozen=True):
     """The assistant's call of a tool. ``arguments`` is the verbatim JSON text of an object (number literals kept)."""
 
     path: str
@@ -77,8 +72,7 @@ class ToolCall:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolResult:
+class ToolResult(Struct, frozen=True):
     """What a tool answered. ``call_id`` is the id of the call, as the client wrote it."""
 
     path: str
@@ -88,8 +82,7 @@ class ToolResult:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Thinking:
+class Thinking(Struct, frozen=True):
     """Reasoning that must return to its maker as it was: text with its signature, or ``redacted`` base64."""
 
     path: str
@@ -101,8 +94,7 @@ class Thinking:
 Block = Text | Image | Audio | Document | ToolCall | ToolResult | Thinking
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(Struct, frozen=True):
     """One message: ordered blocks. ``role`` system stands only for system messages after the leading run."""
 
     role: Role
@@ -110,8 +102,7 @@ class Turn:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Tool:
+class Tool(Struct, frozen=True):
     """A function the model may call. ``schema`` is the verbatim JSON text of its parameters, None when absent."""
 
     path: str
@@ -122,8 +113,7 @@ class Tool:
     cache: Cache | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ToolChoice:
+class ToolChoice(Struct, frozen=True):
     """Which tools may or must be called.
 
     ``kind``: ``auto``, ``none``, ``any`` (at least one), ``named`` (exactly ``name``). ``allowed`` narrows the offered
@@ -137,8 +127,7 @@ class ToolChoice:
     path: str = "tool_choice"
 
 
-@dataclass(frozen=True, slots=True)
-class Sampling:
+class Sampling(Struct, frozen=True):
     """Sampling knobs; None is absent (or null), which is not a value."""
 
     temperature: float | None = None
@@ -153,8 +142,7 @@ class Sampling:
     top_logprobs: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reasoning:
+class Reasoning(Struct, frozen=True):
     """How hard to think: an ``effort`` word, or an explicit ``mode`` with a token ``budget``."""
 
     effort: Effort | None = None
@@ -164,8 +152,7 @@ class Reasoning:
     path: str = "reasoning_effort"
 
 
-@dataclass(frozen=True, slots=True)
-class OutputFormat:
+class OutputFormat(Struct, frozen=True):
     """The demanded shape of the answer; ``schema`` is the verbatim JSON text of the JSON Schema."""
 
     kind: Literal["json_object", "json_schema"]
@@ -176,8 +163,7 @@ class OutputFormat:
     path: str = "response_format"
 
 
-@dataclass(frozen=True, slots=True)
-class Extra:
+class Extra(Struct, frozen=True):
     """A field of the client's dialect that has no neutral form.
 
     ``essential`` is set when leaving it out would change what the answer *is* (audio output, web search): a writer
@@ -190,8 +176,7 @@ class Extra:
     harmless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(Struct, frozen=True):
     """One chat request, neutral. ``model`` is the client's name for the model."""
 
     model: str
@@ -210,4 +195,4 @@ class Request:
     service_tier: str | None = None
     user: str | None = None
     metadata: Mapping[str, str] | None = None
-    extras: tuple[Extra, ...] = field(default=())
+    extras: tuple[Extra, ...] = ()

@@ -1,8 +1,9 @@
 """What the exchange asks of a dialect. All of it is pure; time and ids come in as arguments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import ApiError, Loss
@@ -11,8 +12,7 @@ from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """What an answer says about itself where the upstream says nothing: id tail, model name, Unix seconds."""
 
     id: str
@@ -20,8 +20,7 @@ class Identity:
     created: int
 
 
-@dataclass(frozen=True, slots=True)
-class UpstreamRequest:
+class UpstreamRequest(Struct, frozen=True):
     """A request in the upstream's format.
 
     ``output_tool`` is the name of the forced tool whose arguments are to come back as the content (a stand-in for
@@ -70,8 +69,7 @@ class StreamTap(Protocol):
         """What is left at the end, plus an error event when the upstream's terminator never came."""
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(Struct, frozen=True):
     """The routing facts of a request body: read without reading the rest."""
 
     model: str

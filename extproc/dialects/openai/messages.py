@@ -12,8 +12,9 @@ Facts: openai-python 3.54 ``types/chat/chat_completion_message_param``, read 202
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Final
+
+from msgspec.structs import replace
 
 from extproc.conversation.request import (
     Block,

@@ -4,10 +4,10 @@ Schemas are kept as the very text that the client wrote (key order, number liter
 are byte-sensitive. Facts: openai-python 3.54 ``types/chat/completion_create_params``, read 2026-11-22.
 """
 
-from dataclasses import replace
 from typing import Final, Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from extproc.conversation.request import Extra, OutputFormat, Tool, ToolChoice
 from extproc.dialects.openai.fields import Members, missing, unknown_word, wrong_type, wrong_value

@@ -1,8 +1,7 @@
 """Turns as Converse messages: what the client dialects we have cannot say, or say elsewhere in goldens only in part."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal

@@ -1,9 +1,9 @@
 """Reasoning, cache points, sampling and the rest, by what a model can do."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal

@@ -1,8 +1,7 @@
 """Tools, the choice among them, and structured output."""
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal
