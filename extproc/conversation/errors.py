@@ -33,7 +33,10 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """One error as a caller may see it. ``status`` is the HTTP status; ``native_type`` the vendor's own word for it."""
+    """One error as a caller may see it. ``status`` is the HTTP status; ``native_type`` the vendor's own word for it.
+
+    ``vendor``: the message is the vendor's, which may quote the prompt or a key: it goes to the client and nowhere else.
+    """
 
     status: int
     kind: Kind
@@ -41,6 +44,7 @@ class ApiError:
     param: str | None = None
     code: str | None = None
     native_type: str | None = None
+    vendor: bool = False
 
 
 class GatewayError(Exception):
