@@ -24,6 +24,7 @@ class Outgoing(Struct):
     body: bytes | None = None
     remove_headers: tuple[str, ...] = ()
     losses: tuple[Loss, ...] = ()
+    set_headers: tuple[tuple[str, str], ...] = ()
 
 
 class Answer(Struct):

@@ -8,7 +8,7 @@ Rules:
 2. The request's body is buffered by Envoy, so one ``RequestBody`` is the whole body, whatever its ``end`` says: with
    trailers behind it Envoy never marks the end.
 3. "The end of the response" is a body with ``end`` or trailers. Nothing can be written in answer to trailers; an
-   answer that still owes the client something then is cut, because a clean end would make a part look whole.
+   answer that broke off is cut then, because a clean end would make a part look whole.
 4. While the response is buffered its headers wait, so its status can still change; once a stream runs only bytes can
    be said.
 """
@@ -165,13 +165,25 @@ class Exchange:
         record.status = status
         details = event.attributes.get("response.code_details", "via_upstream")
         if details != "via_upstream" or self._attempt is None:
-            error = replies.own_reply(status, details, record.backend)
-            return self._refuse(error, details, "gateway_error", replies.retry_headers(error))
+            return self._own_reply(event, status, details)
+        record.upstream_request_id = event.headers.get("x-amzn-requestid", event.headers.get("x-request-id", ""))
         try:
             handling = self._attempt.response(status, event.headers, end=event.end)
         except UpstreamError as broken:
-            return self._refuse(broken.error, "llmroute_upstream_error", "upstream_error", self._kept(event.headers))
+            return self._refuse(
+                broken.error, "llmroute_upstream_error", "upstream_error", replies.kept_headers(event.headers)
+            )
         return self._handle(handling, status, end=event.end)
+
+    def _own_reply(self, event: ResponseHeaders, status: int, details: str) -> Action:
+        """Envoy, or a filter behind ours, answered. What is no error passes; errors are told in the dialect."""
+        if status < 400:
+            self._close(status, "ok", at_end=event.end)
+            return PASS
+        error = replies.own_reply(status, details, self.record.backend)
+        kept = replies.kept_headers(event.headers)
+        outcome: Outcome = "client_error" if error.status in {408, 413} else "gateway_error"
+        return self._refuse(error, details, outcome, kept or replies.retry_headers(error))
 
     def _handle(self, handling: Handling, status: int, *, end: bool) -> Action:
         self._flow, self._whole = handling.flow, handling.whole
@@ -212,16 +224,15 @@ class Exchange:
         owed = flow.finish()
         self._end_stream(flow)
         metadata = self._meter(flow.usage) if flow.usage is not self.record.usage else None
-        if owed:
+        if owed and flow.fault is not None:
             # Read only while the headers are held back, as when the whole answer came at once; else Envoy cuts.
-            error = flow.fault or ApiError(502, Kind.SERVER, "the upstream's stream ended before its answer did")
-            body = self._client.write_error(error)
+            body = self._client.write_error(flow.fault)
             return Reply(502, body, "llmroute_upstream_truncated", replies.JSON, metadata)
         return PASS if metadata is None else Proceed(metadata=metadata)
 
     def _end_stream(self, flow: Flow) -> None:
         self._close(self.record.status, "ok" if flow.fault is None else "upstream_error")
-        self.record.error = "" if flow.fault is None else flow.fault.message
+        self.record.error = "" if flow.fault is None else replies.logged(flow.fault)
 
     def _whole_body(self, event: ResponseBody) -> Action:
         whole, record = self._whole, self.record
@@ -236,7 +247,7 @@ class Exchange:
             )
         status = answer.status or record.status
         self._close(status, "ok" if answer.error is None and status < 400 else "upstream_error")
-        record.error = "" if answer.error is None else answer.error.message
+        record.error = "" if answer.error is None else replies.logged(answer.error)
         metadata = self._meter(answer.usage) if answer.usage is not NO_USAGE else None
         if answer.body is None:
             return PASS if metadata is None else Proceed(metadata=metadata)
@@ -263,17 +274,13 @@ class Exchange:
         self, error: ApiError, details: str, outcome: Outcome, headers: tuple[tuple[str, str], ...] = ()
     ) -> Action:
         self._close(error.status, outcome)
-        self.record.error = error.message
         record = self.record
+        record.error = replies.logged(error)
         metadata = {"model": record.model} if record.model else None
         named = (("x-request-id", record.request_id),) if record.request_id else ()
         return Reply(
             error.status, self._client.write_error(error), details, (*replies.JSON, *named, *headers), metadata
         )
-
-    def _kept(self, headers: Headers) -> tuple[tuple[str, str], ...]:
-        wait = headers.get("retry-after")
-        return (("retry-after", wait),) if wait else ()
 
     def _close(self, status: int, outcome: Outcome, *, at_end: bool = True) -> None:
         self.state = State.DONE

@@ -1,5 +1,7 @@
 """Client and backend speak the same dialect: bytes pass, usage is read on the way."""
 
+from contextlib import suppress
+
 from msgspec import Struct
 
 from extproc.conversation.errors import ApiError, Kind
@@ -27,7 +29,7 @@ class CountedFlow:
 
     @property
     def fault(self) -> ApiError | None:
-        """The upstream's in-band error, seen in the decoded copy."""
+        """The upstream's in-band error, or that it broke off, seen in the decoded copy."""
         return self._tap.fault
 
     @property
@@ -45,7 +47,11 @@ class CountedFlow:
         return chunk
 
     def finish(self) -> bytes:
-        """Nothing: a compressed stream cannot be added to."""
+        """Nothing: a compressed stream cannot be added to. What the copy's end tells is accounted."""
+        if self._decoder is not None:
+            with suppress(WireError):
+                self._decoder.finish()
+            self._tap.finish()
         return b""
 
 
@@ -59,12 +65,17 @@ class DecodedFlow:
         self._tap = tap
         self._decoder = decoder
         self._dialect = dialect
-        self.fault: ApiError | None = None
+        self._broken: ApiError | None = None
 
     @property
     def usage(self) -> Usage:
         """The usage seen so far."""
         return self._tap.usage
+
+    @property
+    def fault(self) -> ApiError | None:
+        """Why the stream broke off, by its encoding or in its own words."""
+        return self._broken or self._tap.fault
 
     @property
     def ended(self) -> bool:
@@ -73,21 +84,17 @@ class DecodedFlow:
 
     def feed(self, chunk: bytes) -> bytes:
         """The decoded bytes less the usage event; a broken encoding ends the stream with an error event."""
-        if self.fault is not None:
+        if self._broken is not None:
             return b""
         try:
             return self._tap.feed(self._decoder.feed(chunk))
         except WireError as error:
-            self.fault = ApiError(502, Kind.SERVER, f"the upstream's stream cannot be decoded: {error}")
-            return self._dialect.error_event(self.fault)
+            self._broken = ApiError(502, Kind.SERVER, f"the upstream's stream cannot be decoded: {error}")
+            return self._dialect.error_event(self._broken)
 
     def finish(self) -> bytes:
         """What the tap still holds."""
-        if self.fault is not None:
-            return b""
-        out = self._tap.finish()
-        self.fault = self._tap.fault
-        return out
+        return b"" if self._broken is not None else self._tap.finish()
 
 
 class Passthrough(Struct):
@@ -166,7 +173,9 @@ class Passthrough(Struct):
             text = decode_all(body, encoding, MAX_DECODED_BYTES)[:500].decode("utf-8", "replace").strip()
         except WireError:
             text = ""
-        error = ApiError(status, kind_of(status), text or f"the upstream answered {status} without a readable body")
+        error = ApiError(
+            status, kind_of(status), text or f"the upstream answered {status} without a readable body", vendor=True
+        )
         return Answer(body=self.dialect.write_error(error), content_type="application/json", error=error)
 
 

@@ -13,7 +13,8 @@ class Record(Struct, gc=False):
     """One exchange. Times are seconds of the injected monotonic clock; None when that point was never reached.
 
     ``outcome`` ``disconnected``: the stream ended before the answer did; whether client or upstream left is known to
-    Envoy alone (its response flags). ``dropped`` names the request fields that did not reach the upstream.
+    Envoy alone (its response flags). ``dropped`` names the request fields that did not reach the upstream, the first of
+    them; ``dropped_more`` counts the others. ``error`` holds our own words only, never the client's or the vendor's.
     """
 
     request_id: str = ""
@@ -31,6 +32,8 @@ class Record(Struct, gc=False):
     error: str = ""
     usage: Usage = NO_USAGE
     dropped: tuple[str, ...] = ()
+    dropped_more: int = 0
+    upstream_request_id: str = ""
     started: float = 0.0
     routed: float | None = None
     responded: float | None = None

@@ -22,6 +22,8 @@ from extproc.wire.errors import TooLargeError, UnsupportedEncodingError, WireErr
 
 #: The longest name that any known vendor takes (Bedrock's model ARNs); names also go into logs and metadata.
 MAX_MODEL_CHARS = 2048
+#: How many dropped fields a record names; a client can invent as many as it likes.
+MAX_DROPPED = 32
 
 
 class Intake(Struct, frozen=True):
@@ -60,7 +62,8 @@ def route(intake: Intake, edges: Edges) -> Routed:
     attempt = _attempt(intake, choice, peek, edges)
     outgoing = attempt.request(body)
     if outgoing.losses:
-        record.dropped = tuple(loss.path for loss in outgoing.losses)
+        record.dropped = tuple(replies.safe_path(loss.path) for loss in outgoing.losses[:MAX_DROPPED])
+        record.dropped_more = max(0, len(outgoing.losses) - MAX_DROPPED)
     return Routed(attempt, _proceed(intake, choice, outgoing))
 
 
@@ -137,7 +140,9 @@ def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attemp
         )
     capabilities = capabilities_for(model, choice.capabilities)
     identity = Identity(edges.new_id(), peek.model, int(edges.wall()))
-    return Translation(intake.client, target.upstream, target.path, model, capabilities, identity)
+    return Translation(
+        intake.client, target.upstream, target.path, model, capabilities, identity, intake.record.request_id
+    )
 
 
 def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
@@ -145,6 +150,7 @@ def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
     changed = [(gateway.config.backend_routing_header_key, choice.route_key)]
     if outgoing.path != headers.get(":path"):
         changed.append((":path", outgoing.path))
+    changed += [(name, value) for name, value in outgoing.set_headers if headers.get(name) != value]
     removed = [name for name in gateway.owned_headers if name in headers and name != changed[0][0]]
     if outgoing.body is not None:
         changed.append(("content-length", str(len(outgoing.body))))

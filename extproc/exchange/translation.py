@@ -23,6 +23,7 @@ from extproc.exchange.messages import Headers
 from extproc.wire.encoding import StreamDecoder, decode_all
 from extproc.wire.errors import WireError
 
+_JSON = (("content-type", "application/json"),)
 _REPLACED = ("content-length", "content-encoding")
 
 
@@ -91,6 +92,7 @@ class Translation(Struct):
     model: str
     capabilities: Capabilities
     identity: Identity
+    request_id: str = ""
     parsed: Request | None = None
     sent: UpstreamRequest | None = None
 
@@ -98,13 +100,13 @@ class Translation(Struct):
         """The request in the upstream's format. Plain bytes are asked for: the answer is rewritten anyway."""
         self.parsed = self.client.read_request(body)
         self.sent = self.upstream.write_request(self.parsed, self.model, self.capabilities)
-        return Outgoing(self.path, self.sent.body, ("accept-encoding",), self.sent.losses)
+        return Outgoing(self.path, self.sent.body, ("accept-encoding",), self.sent.losses, _JSON)
 
     def response(self, status: int, headers: Headers, *, end: bool) -> Handling:
         """A stream is translated event by event, anything else as a whole."""
         encoding = headers.get("content-encoding", "")
-        request_id = headers.get("x-amzn-requestid")
-        identified = (("x-request-id", request_id),) if request_id else ()
+        # Ours, so that a caller can name it and both logs know it; the vendor's own id stays under its own name.
+        identified = (("x-request-id", self.request_id),) if self.request_id else ()
         if status >= 400:
             return self._error(status, headers, encoding, identified, end=end)
         if status >= 300:
@@ -116,9 +118,10 @@ class Translation(Struct):
         if kind == self.upstream.stream_content_type:
             if not request.stream:
                 raise _bad_gateway("the upstream streamed an answer that was not asked to be streamed")
-            decoder = StreamDecoder(encoding, MAX_DECODED_BYTES) if encoding not in {"", "identity"} else None
             flow = TranslatedFlow(
-                self.upstream.stream_reader(headers, sent), self.client.stream_writer(request, self.identity), decoder
+                self.upstream.stream_reader(headers, sent),
+                self.client.stream_writer(request, self.identity),
+                _maybe_decoder(encoding),
             )
             typed = (("content-type", self.client.stream_content_type), ("cache-control", "no-cache"), *identified)
             return Handling(typed, _REPLACED, flow=flow)
@@ -153,6 +156,15 @@ class Translation(Struct):
             return Answer(error.status, self.client.write_error(error), "application/json", error=error)
 
         return Handling(identified, whole=answer)
+
+
+def _maybe_decoder(encoding: str) -> StreamDecoder | None:
+    if encoding in {"", "identity"}:
+        return None
+    try:
+        return StreamDecoder(encoding, MAX_DECODED_BYTES)
+    except WireError as error:
+        raise _bad_gateway(f"the upstream's stream cannot be decoded: {error}") from error
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
