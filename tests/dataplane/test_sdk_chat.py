@@ -245,14 +245,15 @@ async def test_the_asynchronous_client_sees_the_same(demo: RunningGateway, model
     assert done.choices[0].message.content == text_of(chunks) == FIVE_WORDS
 
 
-@pytest.mark.parametrize(
-    ("model", "vendors_header"), [("demo-openai", "x-request-id"), ("demo-bedrock", "x-amzn-requestid")]
-)
-def test_a_raw_response_has_the_vendors_request_id(client: openai.OpenAI, model: str, vendors_header: str) -> None:
-    """``x-request-id`` is what the vendor calls the request, as its support will ask for it, and the SDK finds it."""
+@pytest.mark.parametrize("model", DEMO_MODELS)
+def test_a_raw_response_names_the_request(client: openai.OpenAI, model: str) -> None:
+    """The SDK finds an id that a log knows.
+
+    The vendor's own where bytes pass; ours where the answer is rewritten, with the vendor's beside it.
+    """
     sent = identified()
     raw = client.chat.completions.with_raw_response.create(model=model, messages=user("words 1"), extra_headers=sent)
 
     assert raw.headers["content-type"] == "application/json"
-    assert raw.headers["x-request-id"] == raw.headers[vendors_header] != sent["x-request-id"]
     assert raw.parse()._request_id == raw.headers["x-request-id"]
+    assert (raw.headers["x-request-id"] == sent["x-request-id"]) == ("x-amzn-requestid" in raw.headers)
