@@ -45,8 +45,8 @@ proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its 
 
 lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
 	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone pyproject.toml -o locks/run.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev -c locks/run.txt pyproject.toml -o locks/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone --extra build pyproject.toml -o locks/run.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra build -c locks/run.txt pyproject.toml -o locks/dev.txt
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .venv-proto .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
@@ -57,11 +57,12 @@ $(BIN)/python:
 	@$(PYTHON) -m venv $(VENV) || { echo "python3-venv is missing: apt-get install -y python3-venv" >&2; rm -rf $(VENV); exit 1; }
 
 $(VENV)/.run: locks/run.txt pyproject.toml | $(BIN)/python
-	@test -e $(VENV)/.dev || $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/run.txt
-	@test -e $(VENV)/.dev || $(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@if test -e $(VENV)/.dev; then $(MAKE) -s $(VENV)/.dev; else \
+	  $(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/run.txt && \
+	  $(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; fi
 	@touch $@
 
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@

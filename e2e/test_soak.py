@@ -15,11 +15,12 @@ from tests.support.load import Client, numbered, stream
 from tests.support.plane import Plane, chat, running_plane
 from tests.support.waiting import eventually
 
-ROUNDS, ROUND = 6, 1000
+ROUNDS, ROUND = 8, 1000
 PARTS = 10
 CLIENTS = 8
-#: Allocators round up and keep; a leak of 500 bytes a request would be 2.5 MB.
-GROWTH_BYTES = 2_000_000
+#: In the rounds that are compared. gRPC itself grows by some 15 to 30 bytes a stream with Envoy at its other end, also
+#: when it only echoes (grpcio 1.85, Envoy 1.40, 240,000 requests); what we would lose by a mistake is more than that.
+GROWTH_BYTES = 1_000_000
 _PAGE = 4096
 
 
@@ -62,8 +63,8 @@ async def test_nothing_grows(plane: Plane, tell: Tell) -> None:
         tell(of=name, rss_mb=[round(one.resident / 1e6, 1) for one in seen], files=[one.files for one in seen])
     for name, seen in held.items():
         assert growth(seen) < GROWTH_BYTES, (name, seen)
-        assert seen[-1].files <= seen[1].files, (name, seen)
-        assert seen[-1].threads <= seen[1].threads, (name, seen)
+        assert min(one.files for one in seen[-3:]) <= max(one.files for one in seen[1:4]), (name, seen)
+        assert min(one.threads for one in seen[-3:]) <= max(one.threads for one in seen[1:4]), (name, seen)
     plane.demand_clean()
 
 

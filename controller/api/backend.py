@@ -10,6 +10,7 @@ from controller.api.shape import (
     ENDPOINT_PATTERN,
     GROUP_PATTERN,
     LABEL_PATTERN,
+    NAME_PATTERN,
     VERSION_PATTERN,
     Metadata,
     Part,
@@ -21,6 +22,7 @@ from extproc.config.names import PLATFORMS
 ENVOY_GATEWAY_GROUP = "gateway.envoyproxy.io"
 
 EXACTLY_ONE_TARGET = "exactly one of backendRef and endpoint must be set"
+SERVICE_NAME = "the name of a Service has at most 63 characters and no dots"
 SERVICE_NEEDS_PORT = "port is required when kind is Service"
 GROUP_FITS_KIND = f'group must be "" when kind is Service and "{ENVOY_GATEWAY_GROUP}" when kind is Backend'
 
@@ -62,7 +64,15 @@ class BackendRef(Part):
         Literal["Service", "Backend"],
         Field(description="Service of Kubernetes, spoken to without TLS, or Backend of Envoy Gateway."),
     ] = "Service"
-    name: Annotated[StrictStr, Field(min_length=1, max_length=253, description="The object's name.")]
+    name: Annotated[
+        StrictStr,
+        Field(
+            min_length=1,
+            max_length=253,
+            pattern=NAME_PATTERN,
+            description="The object's name. That of a Service has at most 63 characters and no dots.",
+        ),
+    ]
     namespace: Annotated[
         StrictStr | None,
         Field(
@@ -80,6 +90,7 @@ class BackendRef(Part):
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("self.kind != 'Service' || has(self.port)", SERVICE_NEEDS_PORT),
+            ("self.kind != 'Service' || (size(self.name) <= 63 && !self.name.contains('.'))", SERVICE_NAME),
             (
                 f"(has(self.group) ? self.group : '') == (self.kind == 'Backend' ? '{ENVOY_GATEWAY_GROUP}' : '')",
                 GROUP_FITS_KIND,

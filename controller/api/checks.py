@@ -7,6 +7,7 @@ from controller.api.backend import (
     ENVOY_GATEWAY_GROUP,
     EXACTLY_ONE_TARGET,
     GROUP_FITS_KIND,
+    SERVICE_NAME,
     SERVICE_NEEDS_PORT,
     BackendRef,
     LLMBackend,
@@ -44,6 +45,8 @@ def backend_faults(backend: LLMBackend) -> Iterator[Fault]:
 def _reference_faults(ref: BackendRef) -> Iterator[Fault]:
     if ref.kind == "Service" and ref.port is None:
         yield "spec.backendRef.port", SERVICE_NEEDS_PORT
+    if ref.kind == "Service" and (len(ref.name) > 63 or "." in ref.name):
+        yield "spec.backendRef.name", SERVICE_NAME
     if (ref.group or "") != (ENVOY_GATEWAY_GROUP if ref.kind == "Backend" else ""):
         yield "spec.backendRef.group", GROUP_FITS_KIND
 

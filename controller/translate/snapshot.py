@@ -12,10 +12,16 @@ from controller.api.shape import GROUP
 from controller.translate.grants import GATEWAY_GROUP, Grant, read_grants
 from controller.translate.reading import ReadBackend, ReadRoute, read_backend, read_route
 from controller.translate.settings import Settings
-from extproc.config.errors import quoted
+from extproc.config.errors import nearest, quoted
 
 #: Kinds that may stand in a file beside ours and are somebody else's to read.
 _SILENT = (("", "Secret"), ("", "ConfigMap"), ("", "Service"), ("", "Namespace"))
+
+_OURS = ("LLMRoute", "LLMBackend")
+
+#: Kinds of Envoy AI Gateway in the same group, which its own controller reads
+#: (https://aigateway.envoyproxy.io/docs/api/, read 2026-11-22).
+_THEIRS = ("AIGatewayRoute", "AIServiceBackend", "BackendSecurityPolicy", "GatewayConfig", "MCPRoute", "QuotaPolicy")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +43,15 @@ class Snapshot:
     findings: tuple[Finding, ...] = ()
 
     @classmethod
-    def of(cls, objects: Iterable[Mapping[str, Any]], settings: Settings | None = None) -> Self:
+    def of(cls, objects: Iterable[Mapping[str, Any] | None], settings: Settings | None = None) -> Self:
         """Read objects of any kind, in any order.
 
-        Those that are being deleted are left out; of two with one name the first counts.
+        Those that are being deleted are left out, and so is None, an empty document of a YAML file; of two with one
+        name the first counts.
         """
         shelves: dict[str, dict[Subject, Mapping[str, Any]]] = {}
         findings: list[Finding] = []
-        for obj in objects:
+        for obj in filter(None, objects):
             shelf = _maybe_shelf(obj)
             if shelf is None:
                 findings += _unread(obj)
@@ -91,12 +98,22 @@ def _duplicate(subject: Subject) -> Finding:
 
 
 def _unread(obj: Mapping[str, Any]) -> list[Finding]:
-    """An object of ours in the wrong group is a mistake; anything else may be meant for others."""
+    """An object of ours in the wrong group is a mistake, and so is a misspelt one; others may be meant for others."""
     kind, group = obj.get("kind"), _group(obj)
     if (group, kind) in _SILENT:
         return []
-    if kind in ("LLMRoute", "LLMBackend"):
+    if kind in _OURS:
         message, severity = f"an {kind} is of the group {GROUP}, not {quoted(group)}", Severity.ERROR
         return [Finding(subject_of(obj), "apiVersion", message, Reason.IGNORED_OBJECT, severity)]
-    message = f"objects of kind {quoted(str(kind))} in group {quoted(group)} are not read"
-    return [Finding(subject_of(obj), "kind", message, Reason.IGNORED_OBJECT, Severity.WARNING)]
+    message, severity = f"objects of kind {quoted(str(kind))} in group {quoted(group)} are not read", Severity.WARNING
+    if group == GROUP and (meant := _maybe_meant(str(kind))) is not None:
+        message, severity = f"{message}; did you mean {quoted(meant)}?", Severity.ERROR
+    return [Finding(subject_of(obj), "kind", message, Reason.IGNORED_OBJECT, severity)]
+
+
+def _maybe_meant(kind: str) -> str | None:
+    """The kind of ours that a word of the same group is a misspelling of, in whatever case."""
+    if kind in _THEIRS:
+        return None
+    guess = nearest(kind.lower(), [name.lower() for name in _OURS])
+    return next((name for name in _OURS if name.lower() == guess), None)

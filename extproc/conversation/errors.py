@@ -35,7 +35,8 @@ class Kind(StrEnum):
 class ApiError:
     """One error as a caller may see it. ``status`` is the HTTP status; ``native_type`` the vendor's own word for it.
 
-    ``vendor``: the message is the vendor's, which may quote the prompt or a key: it goes to the client and nowhere else.
+    ``vendor``: the message is the vendor's, which may quote the prompt or a key: it goes to the client and nowhere
+    else.
     """
 
     status: int

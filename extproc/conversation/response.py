@@ -1,6 +1,7 @@
 """The neutral answer: blocks, why it stopped, and what it used."""
 
 from enum import StrEnum
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -18,6 +19,15 @@ class Stop(StrEnum):
     FILTERED = "filtered"
     MALFORMED = "malformed"
     UNKNOWN = "unknown"
+
+
+#: The largest integer that JSON carries safely (https://www.rfc-editor.org/rfc/rfc8259#section-6).
+MAX_COUNT: Final = 2**53 - 1
+
+
+def maybe_count(value: Any) -> int | None:
+    """``value`` if it is an integer that can count tokens: from 0 to ``MAX_COUNT``."""
+    return value if type(value) is int and 0 <= value <= MAX_COUNT else None
 
 
 class Usage(Struct, frozen=True, gc=False):

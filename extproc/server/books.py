@@ -2,17 +2,23 @@
 
 A record that is counted and logged alone, between two messages of other exchanges, finds every cache cold and costs
 three times what it costs among others. So records wait up to 20 ms; what the metrics show is that old, and a worker
-that is killed loses that much.
+that is killed loses that much. Each record stands alone: one that cannot be counted or logged is an internal error,
+and costs the others nothing.
 """
 
 import asyncio
+import logging
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from extproc.exchange.record import Record
-from extproc.server.logs import AccessLog
+from extproc.server.logs import AccessLog, withhold_texts
 from extproc.server.metrics import Metrics
 
 _WAIT_S: Final = 0.02
+
+_logger = logging.getLogger(__name__)
+_logger.addFilter(withhold_texts)
 
 
 class Books:
@@ -44,15 +50,25 @@ class Books:
         """Count and log what waits; call it once more when all streams have ended."""
         self._planned = False
         finished, self._finished = self._finished, []
-        for record in finished:
-            self._metrics.observe(record)
-        for record in finished:
-            self._access.write(record)
+        self._each(finished, self._access.write)
+        self._each(finished, self._metrics.observe)
         for _ in range(self._open - self._shown):
             self._metrics.stream_started()
         for _ in range(self._shown - self._open):
             self._metrics.stream_ended()
         self._shown = self._open
+
+    def _each(self, records: Iterable[Record], enter: Callable[[Record], None]) -> None:
+        """Enter every record; of those that fail all are counted, and the first is logged."""
+        complained = False
+        for record in records:
+            try:
+                enter(record)
+            except Exception:
+                self.failed()
+                if not complained:
+                    complained = True
+                    _logger.exception("internal error at the end of request %s", record.request_id[:128])
 
     def _plan(self) -> None:
         self._planned = True

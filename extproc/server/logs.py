@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -29,11 +30,20 @@ _QUIET: Final = ("watchfiles", "asyncio", "grpc", "uvloop")
 _GATHER_S: Final = 0.05
 #: How long the end of the process may wait for a reader of stdout, seconds.
 _LAST_WAIT_S: Final = 1.0
-#: Lines kept while stdout takes none: about 10 MB.
+#: Lines, and their bytes, that are kept while stdout takes none.
 _MAX_WAITING: Final = 20_000
+_MAX_WAITING_BYTES: Final = 16 * 1024 * 1024
 #: pipe(7): Linux never mixes a write of up to this many bytes with another process's.
 _PIPE_BUF: Final = 4096
+#: Bytes that a text takes at most in a line, so that a line is one unmixed write whatever clients send.
 _MAX_TEXT: Final = 256
+_MAX_ID: Final = 128
+_MAX_METHOD: Final = 32
+_MAX_FIELD: Final = 64
+#: Names of dropped fields in a line, and their bytes together.
+_MAX_FIELDS: Final = 32
+_MAX_FIELDS_BYTES: Final = 1024
+_WIDEST_UTF8: Final = 4
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +74,22 @@ def configure(level: str, line_format: str, access_fd: int = 1) -> None:
         logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
 
 
+def withhold_texts(record: logging.LogRecord) -> bool:
+    """A filter: takes from a traceback the texts of its exceptions, which may quote bodies; types and lines stay."""
+    if record.exc_info and record.exc_info[1] is not None:
+        error = record.exc_info[1]
+        types = " from ".join(type(link).__qualname__ for link in _chain(error))
+        told = RuntimeError(f"{types} (text withheld)")
+        record.exc_info = (type(told), told, error.__traceback__)
+    return True
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 class _StderrHandler(logging.StreamHandler[Any]):
     """A type of our own, so that ``configure`` removes what it made and nothing else."""
 
@@ -74,13 +100,17 @@ class _StderrHandler(logging.StreamHandler[Any]):
 class LineWriter(logging.Handler):
     """Writes lines to a file descriptor from a thread of its own, never mixing them with those of another process.
 
-    When the reader is slow, up to 20,000 lines wait; those after them are dropped, counted, and reported once it reads.
+    When the reader is slow, up to 20,000 lines or 16 MiB wait; those after them are dropped, counted, and reported once
+    it reads.
     """
 
     def __init__(self, fd: int) -> None:
         super().__init__()
         self._fd = fd
         self._waiting: deque[bytes] = deque()
+        # Two counters, as each has one writer: those who append, and whoever holds ``_writing``.
+        self._bytes_in = 0
+        self._bytes_out = 0
         self._wake = threading.Event()
         self._writing = threading.Lock()
         self._thread: threading.Thread | None = None
@@ -89,9 +119,11 @@ class LineWriter(logging.Handler):
 
     def append(self, line: bytes) -> None:
         """Queue one line, its newline included."""
-        if len(self._waiting) >= _MAX_WAITING:
+        size = len(line)
+        if len(self._waiting) >= _MAX_WAITING or self._bytes_in - self._bytes_out + size > _MAX_WAITING_BYTES:
             self._dropped += 1
             return
+        self._bytes_in += size
         self._waiting.append(line)
         if not self._wake.is_set():
             self._start()
@@ -146,6 +178,7 @@ class LineWriter(logging.Handler):
                 _write(self._fd, batch)
             except BlockingIOError:
                 self._waiting.appendleft(batch)
+                self._bytes_out -= len(batch)
                 time.sleep(_GATHER_S)
             except OSError:
                 # The reader is gone for good (EPIPE) or the disk is full: losing lines is all that is left.
@@ -158,6 +191,7 @@ class LineWriter(logging.Handler):
         while self._waiting and size + len(self._waiting[0]) <= _PIPE_BUF:
             lines.append(self._waiting.popleft())
             size += len(lines[-1])
+        self._bytes_out += size
         return b"".join(lines)
 
 
@@ -210,7 +244,9 @@ class _Line(msgspec.Struct, omit_defaults=True):
     route: str = ""
     backend: str = ""
     provider: str = ""
-    #: In our own words. A vendor's message is a body: it may quote the prompt or the key, so it stays out.
+    #: The vendor's own id of the request, for a question to its support.
+    upstream_request_id: str = ""
+    #: The record's, which is in our own words: a vendor's message is a body, so the exchange keeps it out.
     error: str = ""
     input_tokens: int | None = None
     output_tokens: int | None = None
@@ -219,6 +255,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     cache_write_tokens: int | None = None
     reasoning_tokens: int | None = None
     dropped: tuple[str, ...] = ()
+    #: How many more were dropped than are named.
+    dropped_more: int = 0
     #: From the request's headers to the chosen backend: mostly the client's upload.
     routing_ms: float | None = None
     #: From the chosen backend to the upstream's response headers.
@@ -230,12 +268,13 @@ class _Line(msgspec.Struct, omit_defaults=True):
 
 def _line(record: Record, now: str) -> _Line:
     usage, started, routed = record.usage, record.started, record.routed
+    dropped = _shown_fields(record.dropped) if record.dropped else ()
     return _Line(
         now,
         "info",
         _ACCESS,
-        _shown(record.request_id),
-        _shown(record.method),
+        _shown(record.request_id, _MAX_ID),
+        _shown(record.method, _MAX_METHOD),
         record.operation,
         record.status,
         record.outcome,
@@ -245,14 +284,16 @@ def _line(record: Record, now: str) -> _Line:
         _shown(record.route),
         record.backend,
         record.provider,
-        "" if record.outcome == "upstream_error" else _shown(record.error),
+        _shown(record.upstream_request_id, _MAX_ID),
+        _shown(record.error),
         usage.input_tokens,
         usage.output_tokens,
         usage.total_tokens,
         usage.cached_input_tokens,
         usage.cache_write_tokens,
         usage.reasoning_tokens,
-        tuple(map(_shown, record.dropped)) if record.dropped else (),
+        dropped,
+        record.dropped_more + len(record.dropped) - len(dropped),
         _ms(started, routed),
         None if routed is None else _ms(routed, record.responded),
         _ms(started, record.first_body),
@@ -264,11 +305,35 @@ def _ms(begin: float, end: float | None) -> float | None:
     return None if end is None else round((end - begin) * 1000.0, 3)
 
 
-def _shown(text: str) -> str:
-    """``text`` as it may stand in a log: at most 256 characters, everything unprintable escaped."""
-    if len(text) <= _MAX_TEXT and text.isprintable():
-        return text
-    return _escaped(text[:_MAX_TEXT]) + ("..." if len(text) > _MAX_TEXT else "")
+def _shown(text: str, limit: int = _MAX_TEXT) -> str:
+    """``text`` as it may stand in a log: everything unprintable escaped, and cut where it takes ``limit`` bytes."""
+    if text.isprintable():
+        size = len(text)
+        plain = text.isascii() and '"' not in text and "\\" not in text
+        if size * _WIDEST_UTF8 <= limit or (plain and size <= limit):
+            return text
+    kept, size = [], 0
+    for character in text[:limit]:
+        shown = character if character.isprintable() else character.encode("unicode_escape").decode()
+        # JSON escapes these two once more.
+        size += len(shown.encode()) + shown.count('"') + shown.count("\\")
+        if size > limit:
+            break
+        kept.append(shown)
+    return "".join(kept) + ("..." if len(kept) < len(text) else "")
+
+
+def _shown_fields(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """As many of the names, from the first on, as a line has room for."""
+    kept: list[str] = []
+    size = 0
+    for path in paths[:_MAX_FIELDS]:
+        shown = _shown(path, _MAX_FIELD)
+        size += len(shown.encode())
+        if size > _MAX_FIELDS_BYTES:
+            break
+        kept.append(shown)
+    return tuple(kept)
 
 
 def _escaped(text: str) -> str:

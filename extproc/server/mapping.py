@@ -5,6 +5,7 @@ putting the bytes together by hand. What is said again and again (nothing to cha
 kept as bytes: serialized messages that stand one after another are one message with the fields of all.
 """
 
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from types import MappingProxyType
@@ -31,6 +32,13 @@ from extproc.server.proto import extproc_pb2 as pb
 _OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 #: How many answers of each kind are kept as bytes; some hold what clients say, so there must be an end.
 _KEPT: Final = 1024
+#: Headers whose values are another request's never: an answer that sets one is not kept, as nobody asks for it again.
+_PER_REQUEST: Final = frozenset(
+    {"x-request-id", "x-amzn-requestid", "content-length", "date", "retry-after", "x-amz-date", "x-amz-content-sha256"}
+)
+#: An answer with longer headers is not kept: long values are paths and signatures, and room is for many short ones.
+_MAX_KEPT_CHARS: Final = 4096
+_MAX_NUMBER: Final = int(sys.float_info.max)
 _Said = tuple[tuple[tuple[str, str], ...], tuple[str, ...], bool, BodyMode | None]
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 
@@ -63,7 +71,8 @@ def write(event: Event, action: Action) -> bytes:
         return _reply(action) + metadata
     if action.body is None:
         said = action.set_headers, action.remove_headers, action.clear_route_cache, action.body_mode
-        return _unreplaced(_PHASES[type(event)], said) + metadata
+        unreplaced = _unreplaced if _recurs(action.set_headers) else _serialized_changes
+        return unreplaced(_PHASES[type(event)], said) + metadata
     return _replaced(_PHASES[type(event)], action, action.body, metadata)
 
 
@@ -131,12 +140,24 @@ def _reply(reply: Reply) -> bytes:
     return response.SerializeToString()
 
 
-@lru_cache(maxsize=_KEPT)
-def _unreplaced(phase: str, said: _Said) -> bytes:
+def _recurs(set_headers: tuple[tuple[str, str], ...]) -> bool:
+    """Whether an answer with these headers is likely to be given again."""
+    size = 0
+    for name, value in set_headers:
+        if name in _PER_REQUEST:
+            return False
+        size += len(value)
+    return size <= _MAX_KEPT_CHARS
+
+
+def _serialized_changes(phase: str, said: _Said) -> bytes:
     """An answer that leaves the body as it is."""
     set_headers, remove_headers, clear_route_cache, body_mode = said
     action = Proceed(set_headers, remove_headers, clear_route_cache=clear_route_cache, body_mode=body_mode)
     return _changes(phase, action).SerializeToString()
+
+
+_unreplaced = lru_cache(maxsize=_KEPT)(_serialized_changes)
 
 
 def _replaced(phase: str, action: Proceed, body: bytes, metadata: bytes) -> bytes:
@@ -179,7 +200,10 @@ def _set_headers(mutation: pb.HeaderMutation, headers: Iterable[tuple[str, str]]
 
 
 def _metadata(values: Mapping[str, str | int]) -> bytes:
-    """An answer with nothing but dynamic metadata. Names recur, so they are kept; counts do not."""
+    """An answer with nothing but dynamic metadata. Names recur, so they are kept; counts do not.
+
+    A number is a double there: one beyond its range, which only a broken upstream counts, is left out.
+    """
     items = tuple(values.items())
     return _names(items) if all(isinstance(value, str) for value in values.values()) else _serialized(items)
 
@@ -190,7 +214,7 @@ def _serialized(items: tuple[tuple[str, str | int], ...]) -> bytes:
     for key, value in items:
         if isinstance(value, str):
             fields[key].string_value = _encodable(value)
-        else:
+        elif abs(value) <= _MAX_NUMBER:
             fields[key].number_value = value
     return response.SerializeToString()
 

@@ -2,7 +2,8 @@
 
 Labels are bounded whatever clients send: routes and backends come from the configuration; a model has its own label
 when the configuration names it, or once an upstream has answered for it, and is ``other`` else; a request that no route
-took counts under ``unknown``. Names: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ (2026-11).
+took counts under ``unknown``; a dropped field has its path as a label when that is in the fixed list below.
+Names: https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-metrics/ (2026-11).
 """
 
 import re
@@ -26,7 +27,7 @@ DIRECTORY_VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 
 _UNKNOWN: Final = "unknown"
 _OTHER: Final = "other"
-#: Models that a catch-all rule lets through and field names that clients invent: so many have a label of their own.
+#: Models that a catch-all rule lets through: so many have a label of their own.
 _MAX_LEARNED: Final = 256
 _MAX_NAME: Final = 128
 #: Fast local answers and hour-long reasoning both matter: 10 ms doubling to 82 s, then up to ten minutes.
@@ -35,6 +36,91 @@ _FIRST_TOKEN_SECONDS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5
 _TOKENS: Final = tuple(float(4**power) for power in range(14))
 _GENERATION: Final = re.compile(r"@\d+(?=#|$)")
 _INDEX: Final = re.compile(r"\[\d+\]")
+
+#: The members of a request body as OpenAI documents them, with those that other vendors' clients are used to: only
+#: these, and what ``_PLACES`` and ``_MEMBERS`` make, become labels. The client chooses all other names.
+#: https://platform.openai.com/docs/api-reference/chat/create and openai-python 3.54, read 2026-11-22.
+_ROOTS: Final = frozenset(
+    [
+        "audio",
+        "frequency_penalty",
+        "function_call",
+        "functions",
+        "logit_bias",
+        "logprobs",
+        "max_completion_tokens",
+        "max_tokens",
+        "messages",
+        "metadata",
+        "modalities",
+        "model",
+        "moderation",
+        "n",
+        "parallel_tool_calls",
+        "prediction",
+        "presence_penalty",
+        "prompt_cache_key",
+        "prompt_cache_options",
+        "prompt_cache_retention",
+        "reasoning_effort",
+        "response_format",
+        "safety_identifier",
+        "seed",
+        "service_tier",
+        "stop",
+        "store",
+        "stream",
+        "stream_options",
+        "temperature",
+        "thinking",
+        "tool_choice",
+        "tools",
+        "top_k",
+        "top_logprobs",
+        "top_p",
+        "user",
+        "verbosity",
+        "web_search_options",
+    ]
+)
+#: Objects within a body whose members may be left out; ``[]`` stands for any index.
+_PLACES: Final = frozenset(
+    [
+        "messages[]",
+        "messages[].content[]",
+        "messages[].content[].file",
+        "messages[].content[].image_url",
+        "messages[].content[].input_audio",
+        "messages[].reasoning_details[]",
+        "messages[].thinking_blocks[]",
+        "messages[].tool_calls[]",
+        "messages[].tool_calls[].function",
+        "response_format",
+        "response_format.json_schema",
+        "stream_options",
+        "thinking",
+        "tools[]",
+        "tools[].function",
+    ]
+)
+_MEMBERS: Final = frozenset(
+    [
+        "annotations",
+        "audio",
+        "budget_tokens",
+        "cache_control",
+        "citations",
+        "description",
+        "detail",
+        "display",
+        "filename",
+        "include_obfuscation",
+        "name",
+        "refusal",
+        "strict",
+    ]
+)
+_FIELDS: Final = _ROOTS | _PLACES | {f"{place}.{member}" for place in _PLACES for member in _MEMBERS}
 
 # The library's own names for these carry no types.
 _value_class: Final[Callable[[Callable[[], int]], Any]] = values.MultiProcessValue
@@ -144,7 +230,6 @@ class Metrics:
         self._children: dict[_Key, _Children] = {}
         self._configured: frozenset[str] = frozenset()
         self._learned_models: set[str] = set()
-        self._learned_fields: set[str] = set()
 
     def observe(self, record: Record) -> None:
         """Count a finished exchange."""
@@ -170,7 +255,9 @@ class Metrics:
         if record.usage is not NO_USAGE:
             self._observe_usage(children, record.usage)
         for path in record.dropped:
-            self._dropped.labels(self._field_label(path), record.backend).inc()
+            self._dropped.labels(_field_label(path), record.backend).inc()
+        if record.dropped_more:
+            self._dropped.labels(_OTHER, record.backend).inc(record.dropped_more)
 
     def _observe_usage(self, children: _Children, usage: Usage) -> None:
         for kind, tokens in (
@@ -206,10 +293,6 @@ class Metrics:
             return model
         return _OTHER
 
-    def _field_label(self, path: str) -> str:
-        name = _INDEX.sub("[]", path)
-        return name if name in self._learned_fields or _may_learn(self._learned_fields, name) else _OTHER
-
     def _new_children(self, key: _Key) -> _Children:
         operation, route, backend, provider, model, status, outcome = key
         gen_ai = (operation or _UNKNOWN, provider or _UNKNOWN, model, backend)
@@ -223,6 +306,11 @@ class Metrics:
 def _streams_gauge(registry: CollectorRegistry) -> Gauge:
     name, text = "llmroute_streams_in_flight", "Exchanges that are open now."
     return Gauge(name, text, registry=registry, multiprocess_mode="livesum")
+
+
+def _field_label(path: str) -> str:
+    name = _INDEX.sub("[]", path) if len(path) <= _MAX_NAME else ""
+    return name if name in _FIELDS else _OTHER
 
 
 def _may_learn(learned: set[str], name: str) -> bool:

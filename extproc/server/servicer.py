@@ -11,7 +11,6 @@
 import logging
 import secrets
 import time
-from collections.abc import Iterator
 from random import random
 from typing import Final, Protocol
 
@@ -34,6 +33,7 @@ from extproc.exchange.messages import (
 )
 from extproc.exchange.record import Record
 from extproc.registry import load_all
+from extproc.server.logs import withhold_texts
 from extproc.server.mapping import read, write
 
 #: The service as Envoy calls it.
@@ -44,27 +44,11 @@ SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
 EDGES: Final = Edges(draw=random, now=time.monotonic, wall=time.time, new_id=lambda: secrets.token_hex(8))
 
 
-def _untold(record: logging.LogRecord) -> bool:
-    """Take from a traceback the texts of its exceptions, which may quote bodies or headers; types and lines stay."""
-    if record.exc_info and record.exc_info[1] is not None:
-        error = record.exc_info[1]
-        types = " from ".join(type(link).__qualname__ for link in _chain(error))
-        told = RuntimeError(f"{types} (text withheld)")
-        record.exc_info = (type(told), told, error.__traceback__)
-    return True
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
-
-
 # Before the workers fork, so that they share the memory and their first requests do not wait for imports.
 load_all()
 
 _logger = logging.getLogger(__name__)
-_logger.addFilter(_untold)
+_logger.addFilter(withhold_texts)
 
 
 class Stream(Protocol):

@@ -3,7 +3,8 @@
 WireError
 ├── FrameError                   the peer's SSE or AWS event stream cannot be framed any further
 ├── JsonError                    the text is not JSON that we accept; knows the offset where it can
-│   └── JsonShapeError           it is JSON, but a value is not what the reader asked for; knows its path
+│   ├── JsonShapeError           it is JSON, but a value is not what the reader asked for; knows its path
+│   └── JsonCostError            it holds more values than we build for one text
 ├── EncodingError                a compressed body is corrupt or ends too early
 ├── UnsupportedEncodingError     the content-encoding names a coding that we do not have
 ├── TooLargeError                decoded bytes would exceed the limit; raised before they are held in memory
@@ -44,6 +45,10 @@ class JsonShapeError(JsonError):
     def __init__(self, message: str, path: str) -> None:
         super().__init__(message)
         self.path = path
+
+
+class JsonCostError(JsonError):
+    """JSON of so many values that building them would cost out of proportion to its bytes."""
 
 
 class EncodingError(WireError):

@@ -4,36 +4,51 @@ Numbers, escapes, duplicate keys, unknown members and white space of what is not
 written again. Where a key comes twice the last one counts, as in msgspec, orjson and the standard library.
 """
 
-import json
 import re
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import msgspec
 
-from extproc.wire.errors import JsonError, JsonShapeError
+from extproc.wire.errors import JsonCostError, JsonError, JsonShapeError
 
 T = TypeVar("T")
 
+MAX_VALUES: Final = 200_000
+"""Values of one text that `parse` builds, some 20 MB of memory. A guess: ten times what a long conversation has."""
+
+MAX_MEMBERS: Final = 1_000
+"""Members of one object that `members` lists. A guess: no API that we know has a hundred."""
+
+
+class _AnyObject(msgspec.Struct):
+    """An object of which nothing is read."""
+
+
 _DECODER: Final = msgspec.json.Decoder()
-_OBJECT_DECODER: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_OBJECT_DECODER: Final = msgspec.json.Decoder(_AnyObject)
+_SKIPPING_DECODER: Final = msgspec.json.Decoder(msgspec.Raw)
 _BOM: Final = b"\xef\xbb\xbf"
 
 _WHERE: Final = re.compile(r" \(byte (\d+)\)\Z")
 _PATH: Final = re.compile(r" - at `([^`]*)`\Z")
 _HALF_PAIR: Final = re.compile(rb"(?<!\\)(?:\\\\)*+(\\u[dD][89abAB])(?!..\\u[dD][c-fC-F])")
 
+_STRING: Final = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
 _OPEN: Final = re.compile(rb"[ \t\n\r]*+(\{)[ \t\n\r]*+")
-_KEY: Final = re.compile(r'[ \t\n\r]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"[ \t\n\r]*+:[ \t\n\r]*+', re.DOTALL)
-_SEPARATOR: Final = re.compile(r"[ \t\n\r]*+([,}])")
-_PLAIN_KEY: Final = re.compile(r"[A-Za-z0-9_-]+")
-_SKIPPER: Final = json.JSONDecoder(parse_int=str, parse_float=str)
+_KEY: Final = re.compile(rb"[ \t\n\r]*+" + _STRING + rb"[ \t\n\r]*+:[ \t\n\r]*+", re.DOTALL)
+_SEPARATOR: Final = re.compile(rb"[ \t\n\r]*+[,}]")
+_VALUE_MARK: Final = re.compile(rb'(?:[^",{[]++|' + _STRING + rb")*+(?:[,{[]|\Z)", re.DOTALL)
 
 
-def parse(body: bytes) -> Any:
+def parse(body: bytes, max_values: int = MAX_VALUES) -> Any:
     """The value of a whole JSON text. Raises `JsonError`, for a number that we cannot hold `JsonShapeError`.
 
-    Stricter than the standard library: no NaN, no lone surrogates, no byte order mark.
+    Stricter than the standard library: no NaN, no lone surrogates, no byte order mark. A text of more than about
+    `max_values` values is a `JsonCostError`, raised before any is built: three bytes can stand for eighty in memory.
     """
+    if len(body) > max_values:
+        _require_few_values(body, max_values)
     return _decode(_DECODER, body)
 
 
@@ -48,35 +63,41 @@ def peek(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     return value
 
 
-def parse_object_raw(body: bytes) -> dict[str, msgspec.Raw]:
-    """The top-level members of a JSON object, each value as its text (no copy: it keeps `body` alive).
+def check_object(body: bytes) -> None:
+    """Raises `JsonError` unless `body` is JSON, and `JsonShapeError` unless it is an object; builds nothing."""
+    peek(body, _OBJECT_DECODER)
 
-    Raises `JsonError`; a text that is another JSON value raises `JsonShapeError`.
+
+def members(body: bytes) -> list[tuple[str, msgspec.Raw]]:
+    """The top-level members of a JSON object in order, duplicates too, each value as its text (it keeps `body` alive).
+
+    Raises `JsonError`; a text that is another JSON value raises `JsonShapeError`, and one of more than `MAX_MEMBERS`
+    members `JsonCostError`.
     """
-    return peek(body, _OBJECT_DECODER)
+    found = _members(body)
+    _require_utf8(body)
+    return [(key.text, value) for key, value in found.items()]
 
 
 def member_span(body: bytes, key: str) -> tuple[int, int] | None:
     """Where the value of the top-level member `key` starts and ends; None if there is no such member.
 
-    `body` is an object that `peek` or `parse_object_raw` accepted. The scan stops where no later member can have the
-    key, so for a broken text it raises `JsonError` or answers from the part before the fault.
+    No value is built, neither the member's nor those around it. Raises as `members`, but does not check for UTF-8, nor
+    a body in which the key occurs nowhere.
     """
-    last_quote = _last_possible_quote(body, key)
-    if last_quote < 0:
+    if b"\\" not in body and b'"' + key.encode() + b'"' not in body:
+        return None
+    found = _members(body)
+    if all(name.text != key for name in found):
         return None
     _, pos = _open_object(body)
-    text = body.decode("latin-1")  # an offset in this text is an offset in the bytes, whatever they encode
-    name = key.encode().decode("latin-1")
     span: tuple[int, int] | None = None
-    more = not text.startswith("}", pos)
-    while more and pos <= last_quote:
-        found = _expect(_KEY, text, pos, "a key and a colon")
-        start, end = found.end(), _skip_value(text, found.end())
-        if found[1] == name or ("\\" in found[1] and _unescape(found[1]) == key):
+    for name, value in found.items():
+        start = _expect(_KEY, body, pos, "a key and a colon").end()
+        end = start + len(memoryview(value))
+        if name.text == key:
             span = start, end
-        separator = _expect(_SEPARATOR, text, end, "a comma or a closing brace")
-        more, pos = separator[1] == ",", separator.end()
+        pos = _expect(_SEPARATOR, body, end, "a comma or a closing brace").end()
     return span
 
 
@@ -113,40 +134,62 @@ def _open_object(body: bytes) -> tuple[int, int]:
     return opening.end(1), opening.end()
 
 
-def _last_possible_quote(body: bytes, key: str) -> int:
-    """No member with this key starts after this offset; -1 if there is none at all.
-
-    A key of letters and digits is spelled literally or with escapes that start with backslash, u, 00.
-    """
-    if not _PLAIN_KEY.fullmatch(key) or (b"\\" in body and b"\\u00" in body):
-        return len(body)
-    return body.rfind(b'"' + key.encode() + b'"')
-
-
-def _expect(pattern: re.Pattern[str], text: str, pos: int, what: str) -> re.Match[str]:
-    found = pattern.match(text, pos)
+def _expect(pattern: re.Pattern[bytes], body: bytes, pos: int, what: str) -> re.Match[bytes]:
+    found = pattern.match(body, pos)
     if found is None:
         raise JsonError(f"JSON is malformed: expected {what}", pos)
     return found
 
 
-def _skip_value(text: str, pos: int) -> int:
-    """Where the JSON value that starts at `pos` ends. What the decoder builds from Latin-1 is thrown away."""
-    try:
-        _, end = _SKIPPER.raw_decode(text, pos)
-    except json.JSONDecodeError as error:
-        raise JsonError(f"JSON is malformed: {error.msg}", error.pos) from None
-    except RecursionError:
-        raise JsonError("JSON is nested too deeply", pos) from None
-    return end
+class _Key:
+    """A key that equals no other, so that a dict holds duplicates, in order."""
+
+    __slots__ = ("text",)
+    text: str
 
 
-def _unescape(token: str) -> str:
-    """The key that the text between its quotes stands for; `token` is Latin-1 of what is UTF-8."""
+class _TooManyMembersError(Exception):
+    """Leaves the decoder as it is, unlike a `ValueError`."""
+
+
+def _new_key(_type: type, text: str) -> _Key:
+    key = _Key()  # without an __init__: this runs for each member of each body
+    key.text = text
+    return key
+
+
+def _new_members_decoder() -> msgspec.json.Decoder[dict[_Key, msgspec.Raw]]:
+    """A decoder that stops at the first member too many, for one text."""
+    room = iter(range(MAX_MEMBERS))
+
+    def new_key(of: type, text: str) -> _Key:
+        if next(room, None) is None:
+            raise _TooManyMembersError
+        return _new_key(of, text)
+
+    return msgspec.json.Decoder(_MEMBERS, dec_hook=new_key)
+
+
+_MEMBERS: Final = dict[_Key, msgspec.Raw]
+_MEMBERS_DECODER: Final = msgspec.json.Decoder(_MEMBERS, dec_hook=_new_key)
+
+
+def _members(body: bytes) -> dict[_Key, msgspec.Raw]:
+    # A short text cannot hold too many members: a member takes five bytes.
+    decoder = _MEMBERS_DECODER if len(body) <= 5 * MAX_MEMBERS else _new_members_decoder()
     try:
-        return str(json.loads('"' + token.encode("latin-1").decode() + '"'))
-    except ValueError as error:
-        raise JsonError(f"JSON is malformed: the key {token[:40]!r} cannot be read") from error
+        return _decode(decoder, body)
+    except _TooManyMembersError:
+        raise JsonCostError(f"a JSON object has more than {MAX_MEMBERS} members") from None
+
+
+def _require_few_values(body: bytes, limit: int) -> None:
+    """Each value but the first of its array or object has a comma before it, and each array or object a bracket."""
+    if body.count(b",") + body.count(b"{") + body.count(b"[") <= limit:
+        return
+    _decode(_SKIPPING_DECODER, body)  # in a sound text the pattern leaves off nowhere
+    if next(islice(_VALUE_MARK.finditer(body), limit, None), None) is not None:
+        raise JsonCostError(f"the JSON text has more than {limit} values")
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

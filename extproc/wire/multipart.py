@@ -12,6 +12,9 @@ from typing import Final
 
 from extproc.wire.errors import MultipartError
 
+MAX_PARTS: Final = 1_000
+"""Of one form. A guess, the same as Go's mime/multipart has: the forms of these APIs have some ten."""
+
 _MAX_BOUNDARY_CHARS: Final = 70  # RFC 2046
 
 _PARAMETER: Final = re.compile(r'[ \t]*;[ \t]*([^\s=;"]+)[ \t]*=[ \t]*(?:"((?:[^"\\]|\\.)*+)"|([^\s;"]*))')
@@ -97,9 +100,11 @@ def _read_parameters(value: str) -> tuple[str, dict[str, str]]:
 
 
 def _read_parts(body: bytes, boundary: bytes) -> Iterator[_Part]:
-    """All parts in order; raises `MultipartError` at the end if there is no closing delimiter."""
+    """All parts in order; raises `MultipartError` for too many, and at the end if there is no closing delimiter."""
     content_start: int | None = None
-    for start, end, closes in _find_delimiters(body, boundary):
+    for position, (start, end, closes) in enumerate(_find_delimiters(body, boundary)):
+        if position > MAX_PARTS:
+            raise MultipartError(f"the form has more than {MAX_PARTS} parts")
         if content_start is not None:
             yield _read_part(body, content_start, start)
         if closes:

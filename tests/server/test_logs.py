@@ -147,14 +147,71 @@ def test_nothing_from_outside_forges_a_line(written: Written, line_format: str) 
     assert "x" * 257 not in lines[0]
 
 
-def test_words_of_the_upstream_are_not_logged(written: Written) -> None:
-    """A vendor's error message may quote the prompt or the key, so the line has the status and not the message."""
-    record = Record(status=401, outcome="upstream_error", error="Incorrect API key provided: sk-secret")
+def test_error_and_id_of_an_upstream_are_shown(written: Written) -> None:
+    """What the exchange says of a failed upstream is in the line, with the vendor's own id of the request."""
+    record = Record(
+        status=429, outcome="upstream_error", error="rate_limit ThrottlingException", upstream_request_id="amzn-7"
+    )
 
-    line = written("debug", "json", record)[0]
+    line = json.loads(written("info", "json", record)[0])
 
-    assert "sk-secret" not in line
-    assert json.loads(line)["status"] == 401
+    assert (line["error"], line["upstream_request_id"]) == ("rate_limit ThrottlingException", "amzn-7")
+
+
+@pytest.mark.parametrize("line_format", ["json", "text"])
+@pytest.mark.parametrize("character", ["x", "\u20ac", "\U0001f600", '"', "\\", "\x00", "\ud800"])
+def test_a_line_is_one_unmixed_write_whatever_it_holds(written: Written, line_format: str, character: str) -> None:
+    """With every text as long and as costly as can be, a line stays below 4096 bytes and names at most 32 fields."""
+    long = character * 3000
+    record = Record(
+        request_id=long,
+        method=long,
+        model=long,
+        upstream_model=long,
+        route=long,
+        error=long,
+        upstream_request_id=long,
+        dropped=(long,) * 40,
+        dropped_more=100,
+    )
+
+    lines = written("info", line_format, record)
+
+    assert len(lines) == 1
+    assert len(lines[0].encode()) < 4096
+    if line_format == "json":
+        line = json.loads(lines[0])
+        assert 1 <= len(line["dropped"]) <= 32
+        assert max(len(name) for name in line["dropped"]) <= 64 + len("...")
+        assert line["dropped_more"] == 140 - len(line["dropped"])
+
+
+def test_waiting_lines_are_bounded_by_their_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large lines are dropped long before there are many, and once the reader takes some there is room again."""
+    monkeypatch.setattr(logs, "_MAX_WAITING_BYTES", 300_000)
+    reader, writer = os.pipe()
+    collected: list[bytes] = []
+    lines = LineWriter(writer)
+    for _ in range(200):
+        lines.append(b"a" * 9_999 + b"\n")
+    assert 0 < sum(map(len, lines._waiting)) <= 300_000
+    assert lines._dropped >= 200 - 30 - 1 - 65_536 // 10_000
+
+    def collect() -> None:
+        while chunk := os.read(reader, 1 << 16):
+            collected.append(chunk)
+
+    collecting = threading.Thread(target=collect)
+    collecting.start()
+    lines.flush()
+    lines.append(b"last\n")
+    lines.close()
+    os.close(writer)
+    collecting.join()
+    os.close(reader)
+
+    assert b"".join(collected).splitlines()[-1] == b"last"
+    assert lines._bytes_in == lines._bytes_out
 
 
 @pytest.mark.parametrize(("level", "count"), [("debug", 2), ("info", 2), ("warning", 0), ("error", 0)])

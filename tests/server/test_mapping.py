@@ -20,6 +20,7 @@ from extproc.exchange.messages import (
     ResponseHeaders,
     ResponseTrailers,
 )
+from extproc.server import mapping
 from extproc.server.mapping import UnreadableMessageError, read, write
 from extproc.server.proto import extproc_pb2 as pb
 from tests.support import recorded_events as recorded
@@ -260,3 +261,25 @@ def test_a_header_beyond_latin1_is_refused() -> None:
     """A header that has no bytes raises instead of being sent changed."""
     with pytest.raises(UnicodeEncodeError):
         write(RequestBody(b"", end=True), Proceed(set_headers=(("x", "\u20ac"),)))
+
+
+def test_a_number_beyond_a_double_is_left_out() -> None:
+    """An upstream's absurd count costs itself its place and nothing else."""
+    counts = {"input_tokens": int("9" * 400), "output_tokens": 3, "total_tokens": -int("9" * 400)}
+    response = written(ResponseBody(b"", end=True), Proceed(metadata=counts))
+
+    fields = response.dynamic_metadata.fields["io.envoy.ai_gateway"].struct_value.fields
+    assert {name: value.number_value for name, value in fields.items()} == {"output_tokens": 3.0}
+
+
+@pytest.mark.parametrize("name", ["x-request-id", "content-length", "x-long"])
+def test_answers_of_one_request_are_not_kept(name: str) -> None:
+    """Headers that no other request has leave the kept answers as they are, and are sent all the same."""
+    event = ResponseHeaders({}, end=False)
+    kept = mapping._unreplaced.cache_info().currsize
+    for i in range(50):
+        value = f"{i}" * 5000 if name == "x-long" else f"{i}"
+        found = common(event, written(event, Proceed(set_headers=((name, value),))))
+        assert found.header_mutation.set_headers[0].header.raw_value == value.encode()
+
+    assert mapping._unreplaced.cache_info().currsize == kept

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from prometheus_client import CollectorRegistry, generate_latest
 
 from extproc.conversation.response import Usage
+from extproc.dialects.openai import request as openai_request
 from extproc.exchange.record import Record
 from extproc.server.metrics import DIRECTORY_VARIABLE, Metrics, collected, forget_worker_gauges, route_label
 from extproc.server.reload import ConfigStatus
@@ -131,12 +132,29 @@ def test_dropped_fields_are_counted_without_indexes_and_bounded() -> None:
     metrics = Metrics()
     metrics.observe(replace(DONE, dropped=("seed", "messages[3].name", "messages[14].name")))
     for i in range(500):
-        metrics.observe(replace(DONE, dropped=(f"invented{i}",)))
+        invented = (f"invented{i}", f"messages[{i}].invented{i}", f"tools.name{i}.name", "messages[0]." + "name." * i)
+        metrics.observe(replace(DONE, dropped=invented))
+    metrics.observe(replace(DONE, dropped=("messages[0].content[2].cache_control",), dropped_more=7))
 
     name = "llmroute_dropped_fields_total"
     assert metrics.registry.get_sample_value(name, {"field": "messages[].name", "backend": "b1"}) == 2
     assert metrics.registry.get_sample_value(name, {"field": "seed", "backend": "b1"}) == 1
-    assert len(request_labels(metrics.registry, name)) == 257
+    assert metrics.registry.get_sample_value(name, {"field": "other", "backend": "b1"}) == 2007
+    assert {labels["field"] for labels in request_labels(metrics.registry, name)} == {
+        "messages[].name",
+        "messages[].content[].cache_control",
+        "seed",
+        "other",
+    }
+
+
+def test_every_field_of_the_client_api_has_a_label() -> None:
+    """A field that the dialect learns to read is seen by its name when it is dropped."""
+    metrics = Metrics()
+    metrics.observe(replace(DONE, dropped=tuple(openai_request._KNOWN)))
+
+    labels = {labels["field"] for labels in request_labels(metrics.registry, "llmroute_dropped_fields_total")}
+    assert labels == openai_request._KNOWN
 
 
 def test_configuration_and_errors() -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from extproc.conversation.response import Usage
 from extproc.exchange.record import Record
 from extproc.server import logs
 from extproc.server.books import Books
@@ -75,3 +76,25 @@ def test_an_internal_error_is_counted_at_once(books: Books, metrics: Metrics) ->
     books.failed()
 
     assert metrics.registry.get_sample_value("llmroute_internal_errors_total") == 1
+
+
+def test_a_record_that_cannot_be_kept_costs_no_other(
+    books: Books, metrics: Metrics, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Absurd counts are an internal error, logged once for the batch, and all others are counted and logged."""
+    absurd = Usage(input_tokens=int("9" * 400))
+    books._finished = [
+        Record(request_id="r-0", status=200, outcome="ok", usage=absurd),
+        Record(request_id="r-1", status=204, outcome="ok"),
+        Record(request_id="r-2", status=200, outcome="ok", usage=absurd),
+        Record(request_id="r-3", status=204, outcome="ok"),
+    ]
+    books.settle()
+    logs.configure("info", "json")  # writes what the old handler held
+    out = capfd.readouterr().out
+
+    assert [json.loads(line)["request_id"] for line in out.splitlines()] == ["r-0", "r-1", "r-2", "r-3"]
+    assert answered(metrics, 204) == 2
+    assert metrics.registry.get_sample_value("llmroute_internal_errors_total") == 2
+    assert [entry.getMessage() for entry in caplog.records] == ["internal error at the end of request r-0"]
+    assert "OverflowError (text withheld)" in str(caplog.records[0].exc_info)

@@ -1,7 +1,9 @@
 """JSON as text: one kind of error for all that is wrong, and edits that change nothing but what was asked for."""
 
+import contextlib
 import json
 import string
+import tracemalloc
 from collections.abc import Callable
 from functools import partial
 
@@ -10,8 +12,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.wire.errors import JsonError, JsonShapeError
-from extproc.wire.jsontext import insert_member, member_span, parse, parse_object_raw, peek, replace_member
+from extproc.wire.errors import JsonCostError, JsonError, JsonShapeError
+from extproc.wire.jsontext import (
+    MAX_MEMBERS,
+    MAX_VALUES,
+    check_object,
+    insert_member,
+    member_span,
+    members,
+    parse,
+    peek,
+    replace_member,
+)
 from tests.support.wire_costs import assert_linear
 
 
@@ -42,7 +54,7 @@ BROKEN = [
 ]
 
 
-@pytest.mark.parametrize("read", [parse, PEEK, parse_object_raw])
+@pytest.mark.parametrize("read", [parse, PEEK, members, check_object])
 @pytest.mark.parametrize(("body", "reason", "offset"), BROKEN)
 def test_broken_json(read: Callable[[bytes], object], body: bytes, reason: str, offset: int | None) -> None:
     """Whatever is wrong with a text, every reader raises one error type that says what and about where."""
@@ -74,7 +86,7 @@ def test_a_number_that_cannot_be_held() -> None:
 
     with pytest.raises(JsonShapeError, match="out of range"):
         parse(body)
-    assert len(bytes(parse_object_raw(body)["n"])) == 5_000
+    assert [len(bytes(value)) for _, value in members(body)] == [5_000]
 
 
 def test_parse() -> None:
@@ -85,11 +97,82 @@ def test_parse() -> None:
     }
 
 
-def test_parse_object_raw() -> None:
-    """Each top-level value keeps its spelling; of duplicates the last counts."""
-    members = parse_object_raw(b'{"a":1,"t": 1.10 ,"o":{"x": [1 ]},"a":-0}')
+def test_members() -> None:
+    """Each top-level member in order, its value in its spelling, duplicates included."""
+    body = b'{"a":1,"t": 1.10 ,"\\u006f":{"x": [1 ]},"a":-0}'
 
-    assert {key: bytes(raw) for key, raw in members.items()} == {"a": b"-0", "t": b"1.10", "o": b'{"x": [1 ]}'}
+    assert [(key, bytes(value)) for key, value in members(body)] == [
+        ("a", b"1"),
+        ("t", b"1.10"),
+        ("o", b'{"x": [1 ]}'),
+        ("a", b"-0"),
+    ]
+
+
+@pytest.mark.parametrize("read", [members, partial(member_span, key="model")])
+def test_too_many_members(read: Callable[[bytes], object]) -> None:
+    """An object of many members is read up to the limit; one more is an error, however long its values are."""
+    fitting = (
+        b'{"model":"x",' + b",".join(b'"a":[%d,"%s"]' % (i, b"y" * (i % 9)) for i in range(MAX_MEMBERS - 1)) + b"}"
+    )
+
+    assert read(fitting)
+    for name in (b"a", b"a much longer key"):
+        body = fitting[:-1] + b',"' + name + b'":1}'
+        with pytest.raises(JsonCostError, match="more than 1000 members"):
+            read(body)
+    with pytest.raises(JsonCostError, match="more than 1000 members"):
+        read(b"{" + b'"":1,' * MAX_MEMBERS + b'"model":1}')
+
+
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"1", b'","', b'"{\\"["', b'{"a":1}'])
+def test_values_are_bounded(value: bytes) -> None:
+    """A text of too many values is refused before they are built; what stands inside strings counts for nothing."""
+    few, many = MAX_VALUES // 2 - 4, MAX_VALUES + 1
+    fitting = b'{"x":[' + b",".join([value] * (few // (2 if b":" in value else 1))) + b"]}"
+
+    assert parse(fitting)
+    with pytest.raises(JsonCostError, match="more than 200000 values"):
+        parse(b'{"x":[' + b",".join([value] * many) + b"]}")
+    assert parse(b'{"x":"' + b'{[,\\"' * MAX_VALUES + b'"}')
+
+
+def test_broken_text_of_many_values() -> None:
+    """A text that is no JSON is no JSON, whatever it would cost; finding that out takes linear time."""
+    with pytest.raises(JsonError, match="ends too early") as caught:
+        parse(b"[" + b"{}," * MAX_VALUES + b'"')
+    assert type(caught.value) is JsonError
+
+
+@pytest.mark.parametrize("tail", [b'"' + b"a" * 400_000 + b'"', b"1" * 400_000, b" " * 400_000 + b"1"], ids=len)
+def test_counting_values_is_linear(tail: bytes) -> None:
+    """A long token after the last comma is walked over once."""
+
+    def work(size: int) -> Callable[[], object]:
+        body = b'["' + b"," * size + b'",' + tail[:1] + tail[1:-1][:size] + tail[-1:] + b"]"
+        return partial(peek_values, body)
+
+    assert_linear(work, 40_000)
+
+
+def peek_values(body: bytes) -> None:
+    """Reads with so low a limit that values are counted exactly."""
+    with contextlib.suppress(JsonShapeError):
+        parse(body, 10)
+
+
+@pytest.mark.parametrize("value", [b"[" + b"{}," * 400_000 + b"{}]", b'{"a":"' + b"b" * 1_000_000 + b'"}'], ids=[0, 1])
+def test_skipping_builds_nothing(value: bytes) -> None:
+    """A member is found behind a large value without memory for what that value holds."""
+    body = b'{"x":' + value + b',"model":1}'
+    tracemalloc.start()
+    try:
+        assert member_span(body, "model") == (len(body) - 2, len(body) - 1)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 100_000
 
 
 @pytest.mark.parametrize(
@@ -110,7 +193,6 @@ def test_parse_object_raw() -> None:
         pytest.param(b'{"model":-1.5e+10,"b":2}', b"-1.5e+10", id="number"),
         pytest.param(b'{"n":' + b"1" * 5_000 + b',"model":null}', b"null", id="after a long number"),
         pytest.param('{"modèl":1,"é":"\u2028","model":"ü"}'.encode(), '"ü"'.encode(), id="not ascii"),
-        pytest.param(b'{"a":"\\ud800","model":"x"}', b'"x"', id="after half a surrogate pair"),
     ],
 )
 def test_member_is_found(body: bytes, value: bytes) -> None:
@@ -297,7 +379,7 @@ def test_cost_is_linear(unit: bytes) -> None:
     """However a body tries to look like the member, finding it costs in proportion to the length of the body."""
 
     def work(size: int) -> Callable[[], object]:
-        body = b"{" + unit * (size // len(unit)) + b'"model":1}'
+        body = b'{"x":{' + unit * (size // len(unit)) + b'"":0},"model":1}'
         return partial(replace_member, body, "model", b"2")
 
     assert_linear(work, 20_000)

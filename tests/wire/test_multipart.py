@@ -1,13 +1,15 @@
 """Reading and rewriting one text field of a form, and refusing what could be read in two ways."""
 
+import contextlib
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from extproc.wire.errors import MultipartError
-from extproc.wire.multipart import Field, read_field, replace
+from extproc.wire.multipart import MAX_PARTS, Field, read_field, replace
 from tests.support.wire_costs import assert_linear
 
 NAMED = "form-data; name=model"
@@ -216,10 +218,25 @@ def test_any_form(body: list[bytes]) -> None:
     ids=repr,
 )
 def test_cost_is_linear(unit: bytes) -> None:
-    """However a form is made, reading it costs in proportion to its length."""
+    """However a form is made, reading it or refusing it costs at most in proportion to its length."""
 
     def work(size: int) -> Callable[[], object]:
         body = b"--XX\r\n" + unit * (size // len(unit)) + b"\r\n--XX--"
-        return lambda: read_field(body, TYPE, "model")
+        return partial(read_or_refuse, body)
 
     assert_linear(work, 20_000)
+
+
+def read_or_refuse(body: bytes) -> None:
+    with contextlib.suppress(MultipartError):
+        read_field(body, TYPE, "model")
+
+
+def test_parts_are_bounded() -> None:
+    """A form may have as many parts as the limit says, and not one more, whatever they hold."""
+    fitting = [MODEL, *[part("form-data; name=a", b"")] * (MAX_PARTS - 1)]
+
+    assert read_field(form(*fitting), TYPE, "model") is not None
+    for more in (b"", part("form-data; name=b", b"x")):
+        with pytest.raises(MultipartError, match="more than 1000 parts"):
+            read_field(form(*fitting, more), TYPE, "model")

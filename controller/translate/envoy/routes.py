@@ -14,8 +14,21 @@ from extproc.config.names import BACKEND_HEADER, MODEL_HEADERS, gateway_headers
 
 ROUTE_CONFIGURATION = "llmroute"
 
-#: Added by Envoy on the way in and none of a vendor's business.
-_OF_THE_CLIENT = ("x-forwarded-for", "x-forwarded-proto", "x-envoy-external-address", "x-envoy-internal")
+#: Added by Envoy or by proxies in front of it, about who and where the client is: none of a vendor's business.
+_OF_THE_CLIENT = (
+    "x-forwarded-for",
+    "x-forwarded-proto",
+    "x-forwarded-host",
+    "x-forwarded-port",
+    "forwarded",
+    "via",
+    "x-real-ip",
+    "x-client-ip",
+    "true-client-ip",
+    "cf-connecting-ip",
+    "x-envoy-external-address",
+    "x-envoy-internal",
+)
 
 
 def routes_response(routes: Iterable[Document]) -> Document:

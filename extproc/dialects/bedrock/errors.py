@@ -76,7 +76,8 @@ def _api_error(name: str | None, fields: dict[str, Any], status: int | None) -> 
     kind, usual = _KINDS.get((name or "").lower(), (None, 500))
     status = usual if status is None else status
     kind = kind or _KIND_BY_STATUS.get(status, Kind.INVALID_REQUEST if 400 <= status < 500 else Kind.SERVER)
-    message = _maybe_text(fields, "message", "Message") or f"Bedrock reported {name or 'an error'} and gave no message"
+    told = _maybe_text(fields, "message", "Message")
+    message = told or f"Bedrock reported {name or 'an error'} and gave no message"
     if kind is Kind.INVALID_REQUEST and any(phrase in message.lower() for phrase in _TOO_LONG):
         kind = Kind.CONTEXT_LENGTH
     if kind is Kind.PERMISSION:
@@ -84,9 +85,10 @@ def _api_error(name: str | None, fields: dict[str, Any], status: int | None) -> 
         message = _ARN.sub("(an AWS identity or resource)", message)
     original = fields.get("originalStatusCode")
     if isinstance(original, int):
-        told = _maybe_text(fields, "originalMessage")
-        message += f" (the model answered {original}{f': {told}' if told else ''})"
-    return ApiError(status, kind, message, native_type=name)
+        words = _maybe_text(fields, "originalMessage")
+        message += f" (the model answered {original}{f': {words}' if words else ''})"
+        told = told or words
+    return ApiError(status, kind, message, native_type=name, vendor=told is not None)
 
 
 def _error_name(headers: Mapping[str, str], fields: dict[str, Any]) -> str | None:

@@ -74,7 +74,8 @@ def _plan_output(
     if problem is None:
         return _text_format(output), False
     if request.tool_choice.kind in {"any", "named"}:
-        # The answer is a call of one of the client's tools: there is no content to give a form to.
+        reason = f"{problem}, and a tool cannot stand in for it beside a tool_choice that demands a call"
+        losses.append(Loss(output.path, "drop", reason))
         return None, False
     if not capabilities.forced_tool_choice:
         reason = f"{problem}, and the model cannot be made to call a tool that would stand in for it; use another model"

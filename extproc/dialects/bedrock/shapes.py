@@ -1,8 +1,10 @@
 """What Converse answers, typed as far as we read it. Unknown members are ignored: padding (``p``) is one of them."""
 
+from typing import Any
+
 import msgspec
 
-from extproc.conversation.response import Stop, Usage
+from extproc.conversation.response import Stop, Usage, maybe_count
 
 STOPS = {
     "end_turn": Stop.END,
@@ -27,16 +29,17 @@ class TokenUsage(Shape):
     The service's own total is not read: its documents disagree on whether the cache is in it.
     """
 
-    input_tokens: int | None = None
-    output_tokens: int | None = None
-    cache_read_input_tokens: int | None = None
-    cache_write_input_tokens: int | None = None
+    input_tokens: Any = None
+    output_tokens: Any = None
+    cache_read_input_tokens: Any = None
+    cache_write_input_tokens: Any = None
 
     def neutral(self) -> Usage:
-        """The counts, every prompt token in ``input_tokens``."""
-        read, written, output = self.cache_read_input_tokens, self.cache_write_input_tokens, self.output_tokens
-        prompt = None if self.input_tokens is None else self.input_tokens + (read or 0) + (written or 0)
-        total = None if prompt is None or output is None else prompt + output
+        """The counts, every prompt token in ``input_tokens``; what cannot be a count is not known."""
+        read, written = maybe_count(self.cache_read_input_tokens), maybe_count(self.cache_write_input_tokens)
+        fresh, output = maybe_count(self.input_tokens), maybe_count(self.output_tokens)
+        prompt = None if fresh is None else maybe_count(fresh + (read or 0) + (written or 0))
+        total = None if prompt is None or output is None else maybe_count(prompt + output)
         return Usage(prompt, output, total, read, written)
 
 

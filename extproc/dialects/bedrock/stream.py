@@ -139,8 +139,9 @@ class ConverseStreamReader:
         elif kind == "exception":
             self._end(Fault(read_exception(message.exception_type, message.payload)))
         elif kind == "error":
-            detail = message.error_message or "Bedrock gave no message"
-            self._end(Fault(ApiError(500, Kind.SERVER, detail, native_type=message.error_code or None)))
+            told, code = message.error_message, message.error_code or None
+            error = ApiError(500, Kind.SERVER, told or "Bedrock gave no message", native_type=code, vendor=bool(told))
+            self._end(Fault(error))
 
     def _message_start(self, _payload: bytes) -> None:
         self._begin()

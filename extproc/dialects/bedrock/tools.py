@@ -14,12 +14,13 @@ from extproc.conversation.request import Request, Tool, ToolCall, ToolChoice
 from extproc.dialects.bedrock.cache import CachePoints
 from extproc.dialects.bedrock.output_tool import output_tool
 from extproc.dialects.bedrock.schemas import maybe_unsupported
+from extproc.wire import jsontext
+from extproc.wire.errors import JsonError
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
 _NO_PARAMETERS = '{"type":"object","properties":{}}'
 _UNKNOWN_PARAMETERS = '{"type":"object"}'
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 @dataclass(slots=True)
@@ -57,8 +58,8 @@ def embedded_object(text: str, path: str) -> msgspec.Raw:
     """JSON text for embedding as it is, number literals and all; raises ``Refusal`` unless it is one object."""
     encoded = text.encode() if text.strip() else b"{}"
     try:
-        _OBJECT.decode(encoded)
-    except (msgspec.DecodeError, RecursionError) as error:
+        jsontext.check_object(encoded)
+    except JsonError as error:
         raise Refusal(path, "Bedrock takes a JSON object here") from error
     return msgspec.Raw(encoded)
 

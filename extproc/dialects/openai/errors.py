@@ -83,9 +83,17 @@ def read_stream_error(error: Any) -> ApiError:
     known: dict[str, Any] = error if isinstance(error, dict) else {}
     message, code, native, param = (_maybe_text(known.get(name)) for name in ("message", "code", "type", "param"))
     kind, status = _KIND_BY_CODE.get(code or "") or _KIND_BY_TYPE.get(native or "") or _SERVER
-    if message is None:
-        message = error if isinstance(error, str) and error else "the upstream reported an error inside its stream"
-    return ApiError(status=status, kind=kind, message=message, param=param, code=code, native_type=native)
+    if message is None and isinstance(error, str):
+        message = error or None
+    return ApiError(
+        status=status,
+        kind=kind,
+        message="the upstream reported an error inside its stream" if message is None else message,
+        param=param,
+        code=code,
+        native_type=native,
+        vendor=message is not None,
+    )
 
 
 def _maybe_text(value: Any) -> str | None:

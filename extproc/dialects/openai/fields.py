@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 
 from extproc.conversation.errors import ClientError
 from extproc.conversation.request import Extra
+from extproc.wire.jsontext import MAX_MEMBERS
 
 #: The longest unknown word that an error message repeats.
 _MAX_WORD: Final = 64
@@ -152,9 +153,13 @@ class Members:
         return [Members(entry, f"{path}[{index}]") for index, entry in enumerate(value)]
 
     def unknown(self, known: AbstractSet[str]) -> Iterator[Extra]:
-        """The members that are none of ``known``, each to be listed when it is left out."""
+        """The members that are none of ``known``, each listed when it is left out; many are a ``ClientError``."""
         if self.values.keys() <= known:
             return
+        if len(self.values) > MAX_MEMBERS:
+            path = self.path or "the request body"
+            message = f"{path}: has {len(self.values)} members; at most {MAX_MEMBERS} are translated"
+            raise ClientError(message, param=self.path or None, code="invalid_value")
         for name, value in self.values.items():
             if name not in known and value is not None:
                 yield Extra(self.at(name), value)

@@ -211,7 +211,7 @@ def read_arguments(function: Members) -> str:
     if not text.strip():
         return "{}"
     try:
-        jsontext.parse_object_raw(text.encode())
+        jsontext.check_object(text.encode())
     except JsonShapeError as error:
         raise wrong_value(path, "the JSON text must be an object") from error
     except JsonError as error:

@@ -15,6 +15,9 @@ from extproc.dialects.openai.fields import Members, missing, unknown_word, wrong
 Part = Text | Image | Audio | Document
 PartReader = Callable[[Members, list[Extra]], Part]
 
+MAX_PARTS: Final = 2_000
+"""Of one message. A guess: vendors take some hundred images or documents in a request."""
+
 _CACHE_MEMBERS: Final = frozenset({"cache_control", "prompt_cache_breakpoint"})
 _MEDIA_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,126}/[a-z0-9][a-z0-9!#$&^_.+-]{0,126}")
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]*")
@@ -45,12 +48,14 @@ def read_content(content: Any, path: str, readers: Mapping[str, PartReader], ext
     """A message's ``content``: a string is one text, an array is read part by part.
 
     Raises:
-        ClientError: it is neither, or a part is none of those that ``readers`` names.
+        ClientError: it is neither, has too many parts, or a part is none of those that ``readers`` names.
     """
     if isinstance(content, str):
         return (Text(content, path),)
     if not isinstance(content, list):
         raise wrong_type(path, "a string or an array of content parts", content)
+    if len(content) > MAX_PARTS:
+        raise wrong_value(path, f"holds {len(content)} content parts; at most {MAX_PARTS} are translated")
     return tuple(_read_part(Members(part, f"{path}[{i}]"), readers, extras) for i, part in enumerate(content))
 
 

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.conversation.response import NO_USAGE, Usage
+from extproc.conversation.response import NO_USAGE, Usage, maybe_count
 from extproc.dialects.openai.body import invalid_json
 from extproc.wire import jsontext
-from extproc.wire.errors import JsonError
+from extproc.wire.errors import JsonError, JsonShapeError
 
 _WITH_USAGE: Final = b'{"include_usage":true}'
 
@@ -21,6 +21,10 @@ class _StreamOptions(msgspec.Struct):
 
 class _Asking(msgspec.Struct):
     stream_options: _StreamOptions | None = None
+
+
+class _Options(msgspec.Struct):
+    include_usage: msgspec.Raw = msgspec.Raw()
 
 
 class _Editable(msgspec.Struct):
@@ -35,6 +39,7 @@ class _Answer(msgspec.Struct):
 
 _asking: Final = msgspec.json.Decoder(_Asking)
 _editable: Final = msgspec.json.Decoder(_Editable)
+_options: Final = msgspec.json.Decoder(_Options)
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
@@ -94,7 +99,7 @@ def maybe_text(raw: msgspec.Raw) -> str | None:
 
 
 def usage_of(value: Any) -> Usage:
-    """A ``usage`` object in the words of either API; a count that is no natural number is not known."""
+    """A ``usage`` object in the words of either API; a count that cannot be one is not known."""
     if not isinstance(value, dict):
         return NO_USAGE
     prompt = value.get("prompt_tokens_details", value.get("input_tokens_details"))
@@ -113,9 +118,9 @@ def _maybe_count(counts: Any, *names: str) -> int | None:
     if not isinstance(counts, dict):
         return None
     for name in names:
-        count = counts.get(name)
-        if isinstance(count, int | float) and not isinstance(count, bool) and count >= 0 and count == int(count):
-            return int(count)
+        count = maybe_count(counts.get(name))
+        if count is not None:
+            return count
     return None
 
 
@@ -129,8 +134,10 @@ def _with_usage(body: bytes, options: bytes) -> bytes:
     """``options`` is the text of ``stream_options``, empty when it is absent."""
     if options in (b"", b"null"):
         return _with_member(body, "stream_options", options, _WITH_USAGE)
-    asked = jsontext.parse(options)
-    if not isinstance(asked, dict) or asked.get("include_usage") not in (None, False):
+    try:
+        old_value = bytes(jsontext.peek(options, _options).include_usage)
+    except JsonShapeError:
         return body
-    old_value = b"null" if "include_usage" in asked else b""
+    if old_value not in (b"", b"null", b"false"):
+        return body
     return jsontext.replace_member(body, "stream_options", _with_member(options, "include_usage", old_value, b"true"))

@@ -13,6 +13,9 @@ from extproc.dialects.openai.fields import Members, missing, unknown_word, wrong
 from extproc.dialects.openai.messages import History
 from extproc.dialects.openai.tools import ToolReader
 
+MAX_MESSAGES: Final = 10_000
+"""Of one request. A guess, a multiple of the longest conversations: each message costs as much as 1 kB of text."""
+
 _EFFORTS: Final[dict[str, Effort]] = {
     "none": "none",
     "minimal": "minimal",
@@ -108,6 +111,9 @@ def read_request(body: bytes) -> Request:
 
 
 def _messages(root: Members) -> list[Members]:
+    written = root.values.get("messages")
+    if isinstance(written, list) and len(written) > MAX_MESSAGES:
+        raise wrong_value("messages", f"holds {len(written)} messages; at most {MAX_MESSAGES} are translated")
     messages = root.objects("messages")
     if not messages:
         if root.values.get("messages") is None:

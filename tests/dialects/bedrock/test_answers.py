@@ -1,5 +1,6 @@
 """Whole answers and error replies."""
 
+import json
 from typing import Any
 
 import msgspec
@@ -210,6 +211,36 @@ def test_the_models_own_status_is_told() -> None:
     body = b'{"message":"Failed.","originalStatusCode":503,"originalMessage":"busy"}'
     error = DIALECT.read_error(424, {"x-amzn-errortype": "ModelErrorException"}, body)
     assert error.message == "Failed. (the model answered 503: busy)"
+
+
+@pytest.mark.parametrize(
+    ("body", "vendor"),
+    [
+        (b'{"message":"m"}', True),
+        (b'{"originalStatusCode":503,"originalMessage":"busy"}', True),
+        (b'{"originalStatusCode":503}', False),
+        (b'{"message":""}', False),
+        (b"<html>", False),
+    ],
+)
+@pytest.mark.parametrize("headers", [{"x-amzn-errortype": "ValidationException"}, {}])
+def test_whose_words_an_error_has(headers: dict[str, str], body: bytes, *, vendor: bool) -> None:
+    """A message that Bedrock wrote is marked as such, as it must not be logged; ours is not."""
+    assert DIALECT.read_error(400, headers, body).vendor is vendor
+
+
+@pytest.mark.parametrize("count", [-1, 5.0, 1.5, 2**53, 10**400, "5", True, [5], {}])
+def test_counts_that_cannot_be(count: object) -> None:
+    """A count that cannot be one is not known; the answer and the other counts are read all the same."""
+    usage = {"inputTokens": "COUNT", "outputTokens": 3, "cacheReadInputTokens": "COUNT"}
+    answer = {"output": {"message": {"role": "assistant", "content": []}}, "stopReason": "end_turn", "usage": usage}
+    body = json.dumps(answer).replace('"COUNT"', json.dumps(count)).encode()
+    assert DIALECT.read_response(body, {}, PLAIN).usage == Usage(output_tokens=3)
+
+
+def test_counts_whose_sum_cannot_be() -> None:
+    """Two counts may each be possible, and their sum not."""
+    assert read([{"text": "x"}], usage={"inputTokens": 2**53 - 1, "outputTokens": 1}).usage == Usage(2**53 - 1, 1)
 
 
 def test_the_gateways_own_identity_is_not_told() -> None:

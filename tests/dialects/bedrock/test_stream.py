@@ -116,16 +116,18 @@ def test_converse_stream_exceptions(name: str, status: int, kind: Kind, *, begun
     before = (START, delta(0, text="Hi")) if begun else ()
     events = read(*before, exception(name, b'{"message":"m"}'), delta(0, text="more"), STOP)
     assert len(events) == 2 * begun + 1
-    assert fault_of(events) == ApiError(status, kind, "m", native_type=name)
+    assert fault_of(events) == ApiError(status, kind, "m", native_type=name, vendor=True)
 
 
 def test_error_frames() -> None:
     """An error frame has its words in its headers, or none at all."""
     headers = {":message-type": "error", ":error-code": "InternalFailure", ":error-message": "Oops"}
     assert fault_of(read(START, frame(headers, b""))) == ApiError(
-        500, Kind.SERVER, "Oops", native_type="InternalFailure"
+        500, Kind.SERVER, "Oops", native_type="InternalFailure", vendor=True
     )
-    assert fault_of(read(frame({":message-type": "error"}, b""))).message == "Bedrock gave no message"
+    assert fault_of(read(frame({":message-type": "error"}, b""))) == ApiError(
+        500, Kind.SERVER, "Bedrock gave no message"
+    )
 
 
 def test_converse_stream_bad_crc() -> None:

@@ -86,30 +86,44 @@ def test_the_sdk_raises_its_class(status: int, kind: Kind, raised: type[openai.A
     [
         (
             {"message": "slow", "type": "tokens", "code": "rate_limit_exceeded", "param": None},
-            ApiError(429, Kind.RATE_LIMIT, "slow", code="rate_limit_exceeded", native_type="tokens"),
+            ApiError(429, Kind.RATE_LIMIT, "slow", code="rate_limit_exceeded", native_type="tokens", vendor=True),
         ),
         (
             {"message": "x", "type": "invalid_request_error", "param": "p"},
-            ApiError(400, Kind.INVALID_REQUEST, "x", param="p", native_type="invalid_request_error"),
+            ApiError(400, Kind.INVALID_REQUEST, "x", param="p", native_type="invalid_request_error", vendor=True),
         ),
         (
             {"message": "x", "type": "invalid_request_error", "code": "context_length_exceeded"},
             ApiError(
-                400, Kind.CONTEXT_LENGTH, "x", code="context_length_exceeded", native_type="invalid_request_error"
+                400,
+                Kind.CONTEXT_LENGTH,
+                "x",
+                code="context_length_exceeded",
+                native_type="invalid_request_error",
+                vendor=True,
             ),
         ),
         (
             {"type": "overloaded_error", "message": "busy"},
-            ApiError(503, Kind.OVERLOADED, "busy", native_type="overloaded_error"),
+            ApiError(503, Kind.OVERLOADED, "busy", native_type="overloaded_error", vendor=True),
         ),
-        ({"message": "x", "code": 500}, ApiError(502, Kind.SERVER, "x", code="500")),
-        ({"message": "x", "code": True}, ApiError(502, Kind.SERVER, "x")),
-        ("plain text", ApiError(502, Kind.SERVER, "plain text")),
+        ({"message": "x", "code": 500}, ApiError(502, Kind.SERVER, "x", code="500", vendor=True)),
+        ({"message": "x", "code": True}, ApiError(502, Kind.SERVER, "x", vendor=True)),
+        ("plain text", ApiError(502, Kind.SERVER, "plain text", vendor=True)),
         ({}, ApiError(502, Kind.SERVER, "the upstream reported an error inside its stream")),
-        ({"message": 5, "type": []}, ApiError(502, Kind.SERVER, "5")),
+        ({"message": 5, "type": []}, ApiError(502, Kind.SERVER, "5", vendor=True)),
         (["odd"], ApiError(502, Kind.SERVER, "the upstream reported an error inside its stream")),
     ],
 )
 def test_in_band_errors(error: Any, expected: ApiError) -> None:
     """An upstream's in-band error of any shape gives a kind and a status, and never an exception."""
     assert expected == read_stream_error(error)
+
+
+@pytest.mark.parametrize(
+    ("error", "vendor"),
+    [({"message": "m"}, True), ("m", True), ({"message": ""}, False), ("", False), ({"code": "x"}, False), (7, False)],
+)
+def test_whose_words_an_in_band_error_has(error: Any, *, vendor: bool) -> None:
+    """A message that the upstream wrote is marked as such, as it must not be logged; ours is not."""
+    assert read_stream_error(error).vendor is vendor

@@ -1,6 +1,7 @@
 """Edits in place, and usage of whole answers."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -168,7 +169,8 @@ RESPONSES = {
         (RESPONSES, Usage(9, 5, 14, 3, 2, 4)),
         ({"prompt_tokens": 7, "total_tokens": 7}, Usage(7, total_tokens=7)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage(0, 0)),
-        ({"prompt_tokens": 7.0, "completion_tokens": 7.5}, Usage(7)),
+        ({"prompt_tokens": 7.0, "completion_tokens": 7.5, "total_tokens": 1e300}, NO_USAGE),
+        ({"prompt_tokens": 2**53 - 1, "completion_tokens": 2**53, "total_tokens": 10**400}, Usage(2**53 - 1)),
         ({"prompt_tokens": -1, "completion_tokens": True, "total_tokens": "9"}, NO_USAGE),
         ({"prompt_tokens": 1, "prompt_tokens_details": None}, Usage(1)),
         ({"prompt_tokens": 1, "prompt_tokens_details": [], "completion_tokens_details": "x"}, Usage(1)),
@@ -214,3 +216,18 @@ def test_no_answer_raises(body: bytes) -> None:
 
     assert model is None
     assert usage.input_tokens is None or usage.input_tokens >= 0
+
+
+def test_large_stream_options_are_not_built() -> None:
+    """Options are edited in place, whatever else they hold, without memory for it."""
+    filler = b"[" + b"{}," * 400_000 + b"{}]"
+    raw = b'{"model":"m","stream_options":{"x":' + filler + b',"include_usage":false}}'
+    tracemalloc.start()
+    try:
+        edited = DIALECT.edit(raw, model="n", include_usage=True)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+    assert edited == b'{"model":"n","stream_options":{"x":' + filler + b',"include_usage":true}}'
+    assert peak < 10 * len(raw)

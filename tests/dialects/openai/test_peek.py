@@ -21,14 +21,14 @@ from tests.support.openai_chat import OPTIONAL_FIELDS, body, maybe_refusal, refu
         (b'{"model":"m","stream":false}', Peek("m", stream=False)),
         (b'{"model":"m","stream":null}', Peek("m", stream=False)),
         (b' {"stream" : true , "x":[1.0,{"model":"inner"}], "model" : "a/b:c" } ', Peek("a/b:c", stream=True)),
-        (b'{"model":"first","model":"last"}', Peek("last", stream=False)),
+        (b'{"model":"m","x":{"model":"y","Model":"z","stream":1}}', Peek("m", stream=False)),
         (b'{"mod\\u0065l":"escaped"}', Peek("escaped", stream=False)),
         ('{"model":"modèle-😀"}'.encode(), Peek("modèle-😀", stream=False)),
         (b'{"model":"m","x":1e999,"y":123456789012345678901234567890}', Peek("m", stream=False)),
     ],
 )
 def test_model_and_stream(raw: bytes, expected: Peek) -> None:
-    """Model and stream are found wherever they stand, as the last word of duplicates."""
+    """Model and stream are found wherever they stand; namesakes inside other values are none."""
     assert expected == DIALECT.peek(raw)
 
 
@@ -52,6 +52,43 @@ def test_wrong_routing_facts(raw: bytes, param: str, code: str) -> None:
     error = caught.value.error
     assert (400, param, code) == (error.status, error.param, error.code)
     assert error.message.startswith(f"{param}: ")
+
+
+@pytest.mark.parametrize(
+    ("raw", "param"),
+    [
+        (b'{"model":"other","model":"m"}', "model"),
+        (b'{"model":"m","model":"m"}', "model"),
+        (b'{"model":"m","Model":"other"}', "model"),
+        (b'{"MODEL":"other","model":"m"}', "model"),
+        (b'{"model":"m","mod\\u0065l":"other"}', "model"),
+        (b'{"model":"m","\\u004dodel":null}', "model"),
+        (b'{"Model":"m"}', "model"),
+        (b'{"model":"m","Stream":true}', "stream"),
+        (b'{"model":"m","stream":true,"stream":false}', "stream"),
+        ('{"model":"m","stream":true,"\u017ftream":false}'.encode(), "stream"),
+        (b'{"model":"m","\\u017ftream":true,"stream":false}', "stream"),
+    ],
+)
+def test_ambiguous_routing_facts(raw: bytes, param: str) -> None:
+    """A second model or stream, in any case or spelling, is a 400: another parser could take the other one."""
+    with pytest.raises(ClientError, match=f"send {param} once") as caught:
+        DIALECT.peek(raw)
+
+    assert (400, param, "duplicate_parameter") == (
+        caught.value.error.status,
+        caught.value.error.param,
+        caught.value.error.code,
+    )
+
+
+@pytest.mark.parametrize("value", [b"[" + b"{}," * 300_000 + b"1]", b'{"a":' * 200 + b"1" + b"}" * 200], ids=[0, 1])
+def test_large_values_of_the_wrong_type(value: bytes) -> None:
+    """A model that is a large structure is an error of its type; nothing of it is built."""
+    with pytest.raises(ClientError, match="expected a string") as caught:
+        DIALECT.peek(b'{"model":' + value + b"}")
+
+    assert caught.value.error.param == "model"
 
 
 BROKEN = {
