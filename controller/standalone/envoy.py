@@ -6,15 +6,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote
 
-from controller.standalone.faults import Fault
+from controller.standalone.faults import Fault, NotReady
 from controller.standalone.probes import ask, wait_until
 from controller.translate.envoy.processor import EXTPROC_CLUSTER
+from controller.translate.envoy.routes import ROUTE_CONFIGURATION
 
 #: Envoy's levels for ours. Never debug: at that level Envoy writes headers, and with them credentials.
 LOG_LEVELS = {"debug": "info", "info": "info", "warning": "warning", "error": "error"}
 
 _LOG_FORMAT = "%Y-%m-%dT%T.%eZ envoy %l: %v"
-_VERSION = re.compile(rb'(?P<name>cds|rds)\.(?:[\w.]+\.)?version_text: "(?P<version>[^"]*)"')
+_VERSION = re.compile(rb'^(?P<stat>[\w.]+)\.version_text: "(?P<version>[^"]*)"', re.MULTILINE)
+#: The whole names: a backend may be called openai.cds.corp, and its cluster has numbers of such names too.
+_STATS = {"cds": "cluster_manager.cds", "rds": f"http.llmroute.rds.{ROUTE_CONFIGURATION}"}
 _NUMBER = re.compile(rb"^(?P<name>[\w.-]+): (?P<number>\d+)$", re.MULTILINE)
 _UPDATE_LIMIT_S = 5.0
 _HEALTHY = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
@@ -52,8 +55,8 @@ def envoy_command(binary: str, bootstrap: Path, log_level: str, concurrency: int
         *(binary, "-c", str(bootstrap), "--reject-unknown-dynamic-fields", "--disable-hot-restart"),
         *("--log-level", LOG_LEVELS[log_level], "--log-format", _LOG_FORMAT),
         *("--file-flush-interval-msec", "100"),
-        # "caught SIGTERM" is no news to who sent it.
-        *("--component-log-level", "main:error"),
+        # "caught SIGTERM" is no news to who sent it; why a file was refused is, at any level.
+        *("--component-log-level", "main:error,config:warning"),
         *(() if concurrency is None else ("--concurrency", str(concurrency))),
     )
 
@@ -76,20 +79,32 @@ class EnvoyAdmin:
 
     async def refusals(self, kind: str) -> int:
         """How many versions of a file, ``cds`` or ``rds``, Envoy has not taken."""
-        return sum((await self._numbers(rf"\.{kind}\..*(update_rejected|update_failure)$")).values())
+        return sum((await self._numbers(rf"^{re.escape(_STATS[kind])}\.update_(rejected|failure)$")).values())
 
     async def loaded(self, kind: str, version: str, refusals: int) -> None:
-        """Returns when Envoy works by this version of a file.
+        """Returns when Envoy has taken this version of a file.
 
-        Raises ``EnvoyRefused`` when it has refused more than ``refusals`` versions by then.
+        Raises ``EnvoyRefused`` when it has refused more than ``refusals`` versions by then, else ``NotReady``.
         """
 
         async def is_there() -> bool:
             if await self.refusals(kind) > refusals:
                 raise EnvoyRefused(f"Envoy refused the new {kind.upper()} file; its log says why")
-            return await self._version(kind) == version and not await self._warming()
+            return await self._version(kind) == version
 
         await wait_until(is_there, f"Envoy did not load the new {kind.upper()} file", _UPDATE_LIMIT_S)
+
+    async def warmed(self) -> bool:
+        """Waits for the first look-up of the clusters' names, but not for ever; says whether all are done."""
+
+        async def is_warm() -> bool:
+            return not any((await self._numbers(r"^cluster_manager\.warming_clusters$")).values())
+
+        try:
+            await wait_until(is_warm, "Envoy did not look up a name", _UPDATE_LIMIT_S)
+        except NotReady:
+            return False
+        return True
 
     async def stop_listening(self) -> None:
         """No new connections from now on; those that are open stay."""
@@ -102,12 +117,8 @@ class EnvoyAdmin:
 
     async def _version(self, kind: str) -> str | None:
         _, text = await ask(self._port, "/stats?type=TextReadouts&filter=version_text$")
-        found = {match["name"].decode(): match["version"].decode() for match in _VERSION.finditer(text)}
-        return found.get(kind)
-
-    async def _warming(self) -> bool:
-        """Whether a cluster's name is still being looked up for the first time."""
-        return any((await self._numbers(r"^cluster_manager\.warming_clusters$")).values())
+        found = {match["stat"].decode(): match["version"].decode() for match in _VERSION.finditer(text)}
+        return found.get(_STATS[kind])
 
     async def _numbers(self, pattern: str) -> dict[bytes, int]:
         _, text = await ask(self._port, f"/stats?filter={quote(pattern)}")

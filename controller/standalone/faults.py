@@ -13,8 +13,8 @@ class Misuse(Fault):
     exit_code = 2
 
 
-class PortTaken(Fault):
-    """Something else listens where we are to listen."""
+class CannotListen(Fault):
+    """We cannot listen where we are to listen; the message says why and names the flag that chooses otherwise."""
 
 
 class NotReady(Fault):
@@ -27,6 +27,18 @@ class Rejected(Fault):
 
 class Unreadable(Misuse):
     """A path cannot be read; the message names it."""
+
+
+class Unwritable(Misuse):
+    """A path cannot be written to; the message names it."""
+
+
+class NoRoutes(Fault):
+    """There is nothing to serve in what was read."""
+
+
+class NoAuthorities(Fault):
+    """There are no certificates of authorities to check upstreams against."""
 
 
 class NothingToRun(Misuse):

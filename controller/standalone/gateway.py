@@ -13,9 +13,9 @@ from pathlib import Path
 
 import extproc.config
 from controller.standalone.envoy import EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
-from controller.standalone.faults import NotReady, PortTaken
+from controller.standalone.faults import NotReady, Unwritable
 from controller.standalone.options import Options, Report
-from controller.standalone.probes import ask, free_port, is_free, wait_until
+from controller.standalone.probes import ask, check_bind, free_port, wait_until
 from controller.standalone.processes import Child, Program, first_failure
 from controller.standalone.rollout import merged
 from controller.standalone.workspace import Workspace, temporary_workspace
@@ -66,39 +66,41 @@ class Gateway:
     async def start(self, translation: Translation) -> None:
         """Bring both processes up with a first configuration; returns when a request would be answered.
 
-        Raises ``ChildFailed`` when one of them ends before that and ``NotReady`` when they take too long.
+        Raises ``ChildFailed`` when one of them ends before that, ``NotReady`` when they take too long and
+        ``EnvoyRefused`` when Envoy is up but without this configuration.
         """
         self._write_envoy(translation.envoy)
-        self._write_config(translation)
+        self.workspace.write_bytes(self.workspace.config, self._config_of(translation))
         self._write_static()
         await self.extproc.start()
         await self._or_failure(wait_until(self._extproc_is_ready, "extproc did not become ready", _START_LIMIT_S))
         await self.envoy.start()
         await self._or_failure(wait_until(self._envoy_is_ready, "Envoy did not become ready", _START_LIMIT_S))
+        # Envoy also gets ready without what it refused.
+        await self._or_failure(self._envoy_has(translation.envoy, 0, 0))
+        self._served = translation
         self.extproc.trust()
         self.envoy.trust()
 
     async def apply(self, translation: Translation) -> bool:
         """Change to another configuration; returns when it is served. Says whether there was anything to change.
 
-        Raises ``EnvoyRefused`` or ``NotReady``; what was served before is then served on.
+        Raises ``EnvoyRefused``, or ``NotReady`` for a process that is down or stuck; what was served before is then
+        served on.
         """
         async with self._changing:
-            if (
-                self._served is not None
-                and translation.config == self._served.config
-                and translation.envoy == self._served.envoy
-            ):
+            served = self._served or translation
+            if self._served is not None and translation.config == served.config and translation.envoy == served.envoy:
                 return False
             await self._stop_pruning()
-            before = self._in_envoy or translation.envoy
             try:
-                await self._envoy_takes(merged(before, translation.envoy))
-            except (EnvoyRefused, NotReady):
-                self._write_envoy(before)
-                raise
-            await self._extproc_takes(translation)
-            self._pruning = asyncio.create_task(self._prune(translation.envoy))
+                await self._envoy_takes(translation.envoy)
+                await self._extproc_takes(translation)
+                self._served = served = translation
+            except OSError as error:
+                raise NotReady(f"Envoy does not answer ({error.strerror or error})") from None
+            finally:
+                self._pruning = asyncio.create_task(self._prune(served.envoy))
             return True
 
     async def is_ready(self) -> bool:
@@ -145,23 +147,41 @@ class Gateway:
         self.workspace.write(self.workspace.xds("rds"), config.rds)
         self._in_envoy = config
 
-    def _write_config(self, translation: Translation) -> str:
-        """Write the processor's file under the next revision, if it says anything new; answers its hash."""
+    def _config_of(self, translation: Translation) -> bytes:
+        """The processor's file, under the next revision if it says anything new."""
         if self._served is None or translation.config != self._served.config:
             self.revision += 1
-        data = dump(translation.config.model_copy(update={"revision": self.revision}))
-        self.workspace.write_bytes(self.workspace.config, data)
-        self._served = translation
-        return content_hash(data)
+        return dump(translation.config.model_copy(update={"revision": self.revision}))
 
     async def _envoy_takes(self, config: EnvoyConfig) -> None:
+        """Give Envoy these clusters and routes on top of those it has. What it does not take is taken back."""
+        before = self._in_envoy or config
+        wanted = merged(before, config)
         clusters, routes = await self._envoy_admin.refusals("cds"), await self._envoy_admin.refusals("rds")
-        self._write_envoy(config)
-        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]), clusters)
-        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]), routes)
+        self._write_envoy(wanted)
+        try:
+            await self._envoy_has(wanted, clusters, routes)
+        except (EnvoyRefused, NotReady):
+            self._write_envoy(before)
+            raise
+        if not await self._envoy_admin.warmed():
+            self._report("warning: the host name of a backend is not resolved yet; requests to it fail until it is")
+
+    async def _envoy_has(self, config: EnvoyConfig, cluster_refusals: int, route_refusals: int) -> None:
+        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]), cluster_refusals)
+        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]), route_refusals)
 
     async def _extproc_takes(self, translation: Translation) -> None:
-        wanted = self._write_config(translation)
+        """Give extproc this configuration. What it does not take is taken back."""
+        before, data = self.workspace.config.read_bytes(), self._config_of(translation)
+        self.workspace.write_bytes(self.workspace.config, data)
+        try:
+            await self._extproc_has(content_hash(data))
+        except NotReady:
+            self.workspace.write_bytes(self.workspace.config, before)
+            raise
+
+    async def _extproc_has(self, wanted: str) -> None:
 
         async def is_served() -> bool:
             status, body = await ask(self.ports.extproc_admin, "/config")
@@ -237,13 +257,16 @@ class Gateway:
 async def running_gateway(options: Options, translation: Translation, report: Report) -> AsyncIterator[Gateway]:
     """A gateway that answers requests; stopped at the end, with time for those that are under way.
 
-    Raises ``PortTaken``, ``EnvoyMissing``, ``Unusable`` before anything was started, and what ``Gateway.start`` raises.
+    Raises ``CannotListen``, ``Unwritable``, ``EnvoyMissing``, ``Unusable`` before anything was started, and what
+    ``Gateway.start`` raises.
     """
     ports = Ports(
         _port("--port", options.port, options.address),
         _port("--admin-port", options.admin_port),
         _port("--envoy-admin-port", options.envoy_admin_port),
     )
+    if options.access_log is not None:
+        _check_append(options.access_log)
     with temporary_workspace() as workspace:
         gateway = Gateway(options, ports, workspace, report)
         drain_s = 0.0
@@ -256,11 +279,17 @@ async def running_gateway(options: Options, translation: Translation, report: Re
 
 
 def _port(flag: str, wanted: int, address: str = "127.0.0.1") -> int:
-    if wanted == 0:
-        return free_port()
-    if not is_free(wanted, address):
-        raise PortTaken(f"port {wanted} is taken by another program; choose one with {flag}")
-    return wanted
+    check_bind(wanted, flag, address)
+    return wanted or free_port()
+
+
+def _check_append(path: str) -> None:
+    """Envoy would find out too, in the words of its own configuration."""
+    try:
+        # Not blocking: a pipe may have no reader yet.
+        os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666))
+    except OSError as error:
+        raise Unwritable(f"--access-log {path}: {error.strerror or error}") from None
 
 
 def _counted(requests: int) -> str:

@@ -19,24 +19,25 @@ def models(config: Config) -> list[str]:
 
 
 def curls(config: Config, base_url: str, *, key_variable: str | None = None, most: int = 2) -> list[str]:
-    """Commands that would be answered, one for each of the first rules; empty without rules.
+    """Commands that would be answered, one for each of the first rules that one can be made up for.
 
     ``key_variable`` is the environment variable that holds the client's key; the shell fills it in, not we.
     """
     usable = [rule for rule in config.rules if rule.backends and rule.refusal is None]
-    found = [_curl(rule, base_url, key_variable) for rule in usable]
+    found = [_curl(rule, match, base_url, key_variable) for rule in usable if (match := _maybe_exact(rule))]
     return list(dict.fromkeys(found))[:most]
 
 
-def _curl(rule: Rule, base_url: str, key_variable: str | None) -> str:
-    match = rule.alternatives[0]
-    headers = {
-        header.name: header.value
-        for header in match.headers
-        if header.type == "Exact" and header.name not in MODEL_HEADERS
-    }
-    if rule.hostnames and not any("*" in name for name in rule.hostnames):
-        headers["Host"] = rule.hostnames[0]
+def _maybe_exact(rule: Rule) -> Match | None:
+    """The first alternative that asks for nothing but exact values: what an expression matches is not ours to guess."""
+    exact = (match for match in rule.alternatives if all(header.type == "Exact" for header in match.headers))
+    return next(exact, None)
+
+
+def _curl(rule: Rule, match: Match, base_url: str, key_variable: str | None) -> str:
+    headers = {header.name: header.value for header in match.headers if header.name not in MODEL_HEADERS}
+    if rule.hostnames:
+        headers["Host"] = min(rule.hostnames, key=lambda name: "*" in name).replace("*", "any")
     body = {
         "model": next(_models(match), ANY_MODEL),
         "messages": [{"role": "user", "content": "Hello"}],

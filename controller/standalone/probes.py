@@ -2,12 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import re
 import socket
 import time
 from collections.abc import Awaitable, Callable
 
-from controller.standalone.faults import NotReady
+from controller.standalone.faults import CannotListen, NotReady
 
 _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3})")
 _ANSWER_LIMIT_S = 5.0
@@ -68,13 +69,26 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def is_free(port: int, host: str = "127.0.0.1") -> bool:
-    """Whether a server could listen there. Envoy would not notice a second one: it shares its port with its like."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
+def check_bind(port: int, flag: str, host: str = "127.0.0.1") -> None:
+    """Whether a server could listen there. Raises ``CannotListen``; ``flag`` is what the port was chosen with.
+
+    Asked by us because Envoy would not notice a second server: it shares its port with its like.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((host, port))
-        except OSError:
-            return False
-    return True
+    except OSError as error:
+        raise CannotListen(_why_not(error, port, flag, host)) from None
+
+
+def _why_not(error: OSError, port: int, flag: str, host: str) -> str:
+    match error.errno:
+        case errno.EADDRINUSE:
+            return f"port {port} is taken by another program; choose one with {flag}"
+        case errno.EACCES | errno.EPERM:
+            return f"port {port} needs more rights than this user has; choose one above 1023 with {flag}"
+        case errno.EADDRNOTAVAIL | errno.EAFNOSUPPORT:
+            return f"this machine does not have the address {host}; choose one with --address"
+        case _:
+            return f"cannot listen on port {port} of {host} ({error.strerror or error}); choose another with {flag}"

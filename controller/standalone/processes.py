@@ -18,8 +18,9 @@ from controller.standalone.options import Report
 class ChildFailed(Fault):
     """A child is gone for good. ``exit_code`` is what a shell would show for it, never 0."""
 
-    def __init__(self, name: str, returncode: int, when: str) -> None:
-        super().__init__(f"{name} {describe(returncode)} {when}")
+    def __init__(self, name: str, end: int | OSError, when: str) -> None:
+        super().__init__(f"{name} {describe(end)} {when}")
+        returncode = 1 if isinstance(end, OSError) else end
         self.exit_code = 128 - returncode if returncode < 0 else max(returncode, 1)
 
 
@@ -110,24 +111,36 @@ class Child:
 
     async def _supervise(self) -> None:
         deaths = 0
+        unstartable: OSError | None = None
         while self._process is not None:
             started = time.monotonic()
-            returncode = await self._process.wait()
-            _end_group(self._process.pid)
+            end = unstartable or await self._process.wait()
+            if unstartable is None:
+                _end_group(self._process.pid)
             lived_s = time.monotonic() - started
             deaths = 1 if lived_s >= self._patience.settled_s else deaths + 1
             if not self._trusted or deaths >= self._patience.deaths:
                 when = f"{deaths} times in a row" if self._trusted else "before it was ready"
-                self.failed.set_exception(ChildFailed(self.program.name, returncode, when))
+                self.failed.set_exception(ChildFailed(self.program.name, end, when))
                 return
             pause_s = min(self._patience.first_s * 2 ** (deaths - 1), self._patience.longest_s)
-            self._report(f"{self.program.name} {describe(returncode)}; starting it again in {pause_s:g} s")
+            self._report(f"{self.program.name} {describe(end)}; starting it again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
+            unstartable = await self._maybe_unstartable()
+
+    async def _maybe_unstartable(self) -> OSError | None:
+        """Start it again, or say why that does not work: no memory, no more processes, no file descriptors."""
+        try:
             await self._spawn()
+        except OSError as error:
+            return error
+        return None
 
 
-def describe(returncode: int) -> str:
+def describe(returncode: int | OSError) -> str:
     """How a process ended, in words."""
+    if isinstance(returncode, OSError):
+        return f"could not be started ({returncode.strerror or returncode})"
     if returncode >= 0:
         return f"exited with code {returncode}"
     try:

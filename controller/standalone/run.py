@@ -8,18 +8,29 @@ import signal
 import time
 
 from controller.standalone import environment
+from controller.standalone.authorities import MISSING, maybe_authorities
 from controller.standalone.compiled import Compiled, compiled
 from controller.standalone.demo import MANIFEST, DemoProvider
 from controller.standalone.demo.provider import PORT as DEMO_PORT
 from controller.standalone.envoy import EnvoyRefused
-from controller.standalone.faults import NothingToRun, NotReady, PortTaken, Rejected, Unreadable
+from controller.standalone.faults import (
+    Fault,
+    NoAuthorities,
+    NoRoutes,
+    NothingToRun,
+    NotReady,
+    Rejected,
+    Unreadable,
+)
 from controller.standalone.gateway import Gateway, running_gateway
 from controller.standalone.greeting import curls, models
 from controller.standalone.manifests import Manifests, read_manifests
 from controller.standalone.options import Plan, Report
-from controller.standalone.probes import is_free
+from controller.standalone.probes import check_bind
 from controller.standalone.watch import Sources
 
+#: How long after a failed change it is tried again.
+_RETRY_S = 1.0
 #: Models that the ready line names.
 _SHOWN = 6
 
@@ -37,7 +48,9 @@ class _Run:
         self._plan = plan
         self._report = report
         self._sources = Sources(plan.paths)
+        self._authorities = maybe_authorities(plan.options.ca_certificates, os.environ)
         self._gateway: Gateway | None = None
+        self._late: Compiled | None = None
         self._stop = asyncio.Event()
 
     async def until_stopped(self) -> None:
@@ -63,8 +76,7 @@ class _Run:
         if port is None:
             await self._serve(self._manifests(None))
             return
-        if port and not is_free(port):
-            raise PortTaken(f"port {port} is taken by another program; choose one with --demo-port")
+        check_bind(port, "--demo-port")
         async with DemoProvider(port) as provider:
             await self._serve(self._manifests(provider.port))
 
@@ -82,8 +94,6 @@ class _Run:
     async def _serve(self, manifests: Manifests) -> None:
         started = time.monotonic()
         first = self._compiled(manifests)
-        if first.errors:
-            raise Rejected
         async with running_gateway(self._plan.options, first.translation, self._report) as gateway:
             self._gateway = gateway
             self._greet(gateway, first, time.monotonic() - started)
@@ -91,6 +101,7 @@ class _Run:
                 asyncio.create_task(self._stop.wait()),
                 asyncio.create_task(gateway.failure()),
                 asyncio.create_task(self._follow(gateway)),
+                asyncio.create_task(self._catch_up(gateway)),
             ]
             try:
                 done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -106,23 +117,54 @@ class _Run:
             if isinstance(change, Unreadable):
                 self._report(f"{change}; the configuration before it is served on")
             else:
-                await self._reload(gateway, self._compiled(change))
+                await self._reload(gateway, change)
         await asyncio.Event().wait()  # no files: nothing changes
 
-    async def _reload(self, gateway: Gateway, changed: Compiled) -> None:
-        if changed.errors:
-            self._report(f"{_counted(changed.errors, 'error')}; the configuration before it is served on")
+    async def _reload(self, gateway: Gateway, change: Manifests) -> None:
+        try:
+            changed = self._compiled(change)
+        except Fault as fault:
+            self._report(f"{fault}; the configuration before it is served on")
             return
+        self._late = None
+        try:
+            await self._apply(gateway, changed)
+        except NotReady as error:
+            self._late = changed
+            self._report(f"{error}; the configuration before it is served on, and the new one is tried again")
+
+    async def _catch_up(self, gateway: Gateway) -> None:
+        """Serve what could not be served when it came, as soon as both processes are well again."""
+        while True:
+            await asyncio.sleep(_RETRY_S)
+            late = self._late
+            if late is None:
+                continue
+            with contextlib.suppress(OSError, NotReady):
+                if await gateway.is_ready() and late is self._late:
+                    await self._apply(gateway, late)
+                    if late is self._late:
+                        self._late = None
+
+    async def _apply(self, gateway: Gateway, changed: Compiled) -> None:
         try:
             if await gateway.apply(changed.translation):
                 self._report(f"reloaded: {_summary(changed)}")
-        except (EnvoyRefused, NotReady) as error:
+        except EnvoyRefused as error:
             self._report(f"{error}; the configuration before it is served on")
 
     def _compiled(self, manifests: Manifests) -> Compiled:
-        result = compiled(manifests, self._plan.options.path_prefix)
+        """What can be served. Raises ``Rejected``, ``NoRoutes`` or ``NoAuthorities`` for what cannot."""
+        result = compiled(manifests, self._plan.options.path_prefix, self._authorities)
         for note in result.notes:
             self._report(str(note))
+        if result.errors:
+            raise Rejected(_counted(result.errors, "error"))
+        if not result.has("LLMRoute"):
+            # An editor empties a file before it writes it; a pipe may have had nothing to say.
+            raise NoRoutes(f"no LLMRoute in {', '.join(self._plan.paths)}")
+        if result.uses_tls and self._authorities is None:
+            raise NoAuthorities(MISSING)
         return result
 
     def _greet(self, gateway: Gateway, first: Compiled, took_s: float) -> None:

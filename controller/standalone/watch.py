@@ -7,7 +7,7 @@ from pathlib import Path
 from watchfiles import awatch
 
 from controller.standalone.faults import Unreadable
-from controller.standalone.manifests import STDIN, Manifests, files_of, read_content, read_manifests
+from controller.standalone.manifests import Manifests, files_of, is_read_once, read_content, read_manifests
 
 _DEBOUNCE_MS = 50
 #: Where the kernel says nothing (network and container mounts) a look every two seconds has to do.
@@ -15,11 +15,11 @@ _LOOK_MS = 2_000
 
 
 class Sources:
-    """Files, directories and standard input, as given on the command line."""
+    """Files, directories, pipes and standard input, as given on the command line."""
 
     def __init__(self, paths: Sequence[str]) -> None:
         self.paths = tuple(paths)
-        self._stdin: bytes | None = None
+        self._once: dict[str, bytes] = {}
         self._seen: str | None = None
 
     def read(self) -> Manifests:
@@ -43,7 +43,8 @@ class Sources:
     async def changes(self) -> AsyncIterator[Manifests | Unreadable]:
         """Each change, or why there are no manifests any more."""
         # Directories, not files: editors and ConfigMap volumes replace files, and a watch stays with the old one.
-        watched = {path if path.is_dir() else path.parent for path in map(Path, self.paths) if str(path) != STDIN}
+        lasting = [Path(path) for path in self.paths if not is_read_once(path)]
+        watched = {path if path.is_dir() else path.parent for path in lasting}
         if not watched:
             return
         looks = awatch(
@@ -68,11 +69,14 @@ class Sources:
         return {file: self._content(file) for file in files_of(self.paths)}
 
     def _content(self, file: str) -> bytes:
-        if file != STDIN:
-            return read_content(file)
-        if self._stdin is None:
-            self._stdin = read_content(file)
-        return self._stdin
+        if file in self._once:
+            return self._once[file]
+        # Asked first: a pipe is gone when it has been read.
+        once = is_read_once(file)
+        content = read_content(file)
+        if once:
+            self._once[file] = content
+        return content
 
 
 def _digest(content: dict[str, bytes]) -> str:

@@ -47,6 +47,7 @@ class ProxySettings:
         access_log: a file, or None for standard output.
         idle_timeout_s: silence after which a client's request is given up, in seconds.
         max_connections: connections from clients, above which new ones are closed at once.
+        path_prefix: the same as in ``Settings``; by the path Envoy knows the client's dialect when it answers itself.
     """
 
     extproc: tuple[str, ...]
@@ -60,3 +61,4 @@ class ProxySettings:
     access_log: str | None = None
     idle_timeout_s: int = IDLE_TIMEOUT_S
     max_connections: int = 50_000
+    path_prefix: str = ""

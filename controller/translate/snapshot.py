@@ -115,5 +115,4 @@ def _maybe_meant(kind: str) -> str | None:
     """The kind of ours that a word of the same group is a misspelling of, in whatever case."""
     if kind in _THEIRS:
         return None
-    guess = nearest(kind.lower(), [name.lower() for name in _OURS])
-    return next((name for name in _OURS if name.lower() == guess), None)
+    return nearest(kind, _OURS)

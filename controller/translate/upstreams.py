@@ -1,21 +1,16 @@
 """Where a backend is: from its reference or its address to what Envoy connects to."""
 
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 from controller.api.backend import ENVOY_GATEWAY_GROUP, BackendRef, Endpoint
 from controller.api.findings import Finding
 from controller.api.reasons import Reason
+from controller.translate.foreign_backends import UnusableBackend, read_foreign_backend
 from controller.translate.grants import Grant, permits
 from controller.translate.reading import ReadBackend
 from controller.translate.snapshot import Snapshot
 from extproc.config.errors import nearest, quoted
-
-#: Settings of a Backend's ``tls`` that change whom we trust. Until they are honoured a Backend with one is not used at
-#: all.
-_UNSUPPORTED_TLS = ("caCertificateRefs", "clientCertificateRef", "insecureSkipVerify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,31 +98,11 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
         hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
         message = f"Backend {quoted(name)} ({ENVOY_GATEWAY_GROUP}) not found in namespace {quoted(namespace)}{hint}"
         return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_NOT_FOUND)
-    spec = target.get("spec")
-    spec = spec if isinstance(spec, Mapping) else {}
-    endpoints = tuple(_endpoints(spec))
-    tls = spec.get("tls")
-    unsupported = [word for word in _UNSUPPORTED_TLS if isinstance(tls, Mapping) and tls.get(word)]
-    if not endpoints or unsupported:
-        what = f"its tls.{unsupported[0]} is not supported" if unsupported else "it has no endpoint with fqdn or ip"
-        message = f"Backend {quoted(name)} cannot be used: {what}"
+    try:
+        read = read_foreign_backend(target)
+    except UnusableBackend as unusable:
+        message = f"Backend {quoted(name)} cannot be used: {unusable}"
         return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_UNUSABLE)
-    host, port = endpoints[0]
-    tls_name = _sni(tls, host) if isinstance(tls, Mapping) or port == 443 else None
-    return Upstream(endpoints, _authority(host, port, tls_name), tls_name, many=len(endpoints) > 1)
-
-
-def _endpoints(spec: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    listed = spec.get("endpoints")
-    for endpoint in listed if isinstance(listed, list) else ():
-        for form, word in (("fqdn", "hostname"), ("ip", "address")):
-            match endpoint.get(form) if isinstance(endpoint, Mapping) else None:
-                case {"port": int(port), **fields} if isinstance(fields.get(word), str):
-                    yield str(fields[word]), port
-                case _:
-                    continue
-
-
-def _sni(tls: Any, host: str) -> str:
-    sni = tls.get("sni") if isinstance(tls, Mapping) else None
-    return sni if isinstance(sni, str) else host
+    host, port = read.endpoints[0]
+    tls_name = (read.sni or host) if read.tls or port == 443 else None
+    return Upstream(read.endpoints, _authority(host, port, tls_name), tls_name, many=len(read.endpoints) > 1)

@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -79,6 +80,41 @@ def test_warnings_do_not_fail(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "code", "words"),
+    [
+        ("", 1, "-:1: error: no LLMRoute and no LLMBackend in -"),
+        ("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\n", 1, "-:1: error: no LLMRoute and no LLMBackend in -"),
+        (GOOD.partition("---\n")[2], 0, "-:1: warning: no LLMRoute in -: nothing would be served"),
+    ],
+)
+def test_an_input_that_serves_nothing_is_told_of(text: str, code: int, words: str) -> None:
+    """An empty file is an error, since nobody validates nothing; backends alone may be half of something."""
+    result = call("validate", "-", given=text)
+
+    assert result.exit_code == code
+    assert words in result.stdout.splitlines()
+
+
+def test_run_without_a_route_is_an_error() -> None:
+    """Nothing starts for an input that came out empty."""
+    result = call("run", "-", given=GOOD.partition("---\n")[2])
+
+    assert result.exit_code == 1
+    assert "Error: no LLMRoute in -" in result.stderr
+
+
+def test_run_says_when_there_are_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend with TLS on a machine without certificates is a fault that names the package."""
+    monkeypatch.setattr("controller.standalone.authorities.PLACES", ())
+    monkeypatch.setattr("ssl.get_default_verify_paths", lambda: SimpleNamespace(cafile=None))
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    result = call("run", "-", given=GOOD)
+
+    assert result.exit_code == 1
+    assert "install the package ca-certificates, or name a PEM file by --ca-certificates" in result.stderr
+
+
+@pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (["validate"], "Missing argument"),
@@ -91,6 +127,9 @@ def test_warnings_do_not_fail(tmp_path: Path) -> None:
         (["run", "--demo", "--port", "70000"], "70000"),
         (["run", "/does/not/exist"], "Error: /does/not/exist: no such file or directory"),
         (["run"], "OPENAI_API_KEY"),
+        (["validate", "x" * 5000], "File name too long"),
+        (["run", "-", "--ca-certificates", "/no/file"], "--ca-certificates /no/file: no such file"),
+        (["run", "-", "--access-log", "/nonexistent/x"], "--access-log /nonexistent/x: No such file or directory"),
         (["nonsense"], "No such command"),
     ],
 )

@@ -35,7 +35,9 @@ REQUESTS = [
     Request("openai", "any", "default/openai"),
     Request("weights", "assistant", "default/openai|default/bedrock"),
     Request("vllm", "llama", "inference/vllm"),
-    Request("local", "any", "default/ollama", 404),
+    Request("local", "any", "default/ollama"),
+    # The demo provider serves /v1 only, so an answer of 200 would mean that the path was not the example's.
+    Request("path", "any", "default/models", 404),
     Request("hostnames", "m", "default/large", headers={"host": "chat.example.com:8080"}),
     Request("hostnames", "m", "default/small", headers={"host": "search.example.com"}),
     Request("hostnames", "m", None, 404, headers={"host": "a.b.example.com"}),

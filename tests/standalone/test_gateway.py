@@ -14,7 +14,8 @@ import httpx2
 import pytest
 
 from controller.standalone.envoy import EnvoyMissing, EnvoyRefused, find_envoy
-from controller.standalone.faults import PortTaken
+from controller.standalone.faults import CannotListen, NotReady, Unwritable
+from controller.standalone.gateway import running_gateway as open_translation
 from controller.standalone.processes import ChildFailed
 from tests.support.gateway import (
     TEST_OPTIONS,
@@ -154,6 +155,70 @@ def test_what_envoy_refuses_is_taken_back(client: httpx2.Client, upstream: Upstr
     is_served(client, gateway, "b")
 
 
+async def test_a_first_configuration_that_envoy_refuses_is_no_start(upstream: Upstream) -> None:
+    """Envoy gets ready without what it refused; the gateway does not."""
+    good = translation_of(served(upstream, "a"))
+    cds = {**good.envoy.cds, "resources": [{**good.envoy.cds["resources"][0], "misspelt": 1}]}
+    bad = replace(good, envoy=replace(good.envoy, cds=cds))
+    options = replace(TEST_OPTIONS, log_level="error")
+
+    with pytest.raises(EnvoyRefused, match="CDS"):
+        async with open_translation(options, bad, print):
+            pass
+
+
+def test_a_change_while_envoy_is_stuck_is_not_ready(
+    client: httpx2.Client, upstream: Upstream, gateway: RunningGateway
+) -> None:
+    """An Envoy that does not answer is an error, not a crash; when it is back the same change is taken."""
+    gateway.reload(served(upstream, "a"))
+    pid = gateway.open.envoy_pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(NotReady, match="Envoy does not answer"):
+            gateway.run(gateway.open.gateway.apply(translation_of(served(upstream, "late"))))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    is_served(client, gateway, "a")
+    assert gateway.reload(served(upstream, "late"))
+    is_served(client, gateway, "late")
+
+
+def test_a_change_that_extproc_does_not_take_is_taken_back(
+    client: httpx2.Client, upstream: Upstream, gateway: RunningGateway
+) -> None:
+    """With extproc stuck the change fails; when it is back it serves what it served, and then the same change."""
+    gateway.reload(served(upstream, "a"))
+    pids = [gateway.open.extproc_pid, *gateway.open.worker_pids()]
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(NotReady, match="extproc did not load"):
+            gateway.run(gateway.open.gateway.apply(translation_of(served(upstream, "later"))))
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    gateway.wait()
+    until(lambda: clusters(client, gateway) == {"default/a"})
+
+    is_served(client, gateway, "a")
+    assert gateway.reload(served(upstream, "later"))
+    is_served(client, gateway, "later")
+
+
+def test_a_backend_may_be_called_like_a_number_of_envoy(
+    client: httpx2.Client, gateway: RunningGateway, upstream: Upstream
+) -> None:
+    """Failed look-ups of a backend named openai.cds.corp are no refusal of a file."""
+    name = "openai.cds.corp"
+    lost = backend(name, 80, endpoint={"hostname": "nowhere.invalid", "port": 80})
+    gateway.reload([*served(upstream, "a"), route(rule(name, name), name="lost"), lost])
+    gateway.reload(served(upstream, "b"))
+
+    is_served(client, gateway, "b")
+
+
 @pytest.mark.parametrize("which", ["Envoy", "extproc"])
 def test_a_killed_process_comes_back(
     client: httpx2.Client, upstream: Upstream, gateway: RunningGateway, which: str
@@ -219,9 +284,16 @@ async def test_a_port_in_use_is_refused_before_anything_starts() -> None:
     """A taken port names its flag."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         options = replace(TEST_OPTIONS, port=taken.getsockname()[1])
-        with pytest.raises(PortTaken, match=r"taken by another program; choose one with --port"):
+        with pytest.raises(CannotListen, match=r"taken by another program; choose one with --port"):
             async with open_gateway([], options):
                 pass
+
+
+async def test_an_access_log_that_cannot_be_written_is_refused_before_anything_starts() -> None:
+    """A path in a folder that is not there names its flag."""
+    with pytest.raises(Unwritable, match="--access-log /nonexistent/x: No such file or directory"):
+        async with open_translation(replace(TEST_OPTIONS, access_log="/nonexistent/x"), translation_of([]), print):
+            pass
 
 
 async def test_a_process_that_cannot_start_ends_it_all() -> None:

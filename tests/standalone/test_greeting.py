@@ -45,6 +45,26 @@ def test_headers_and_hosts_that_a_rule_wants_are_in_it() -> None:
     assert parsed(curl)[1] == ["content-type: application/json", "x-team: it's us", "Host: llm.example.com"]
 
 
+def test_a_host_with_a_star_is_filled_in() -> None:
+    """An exact host is preferred; of a wildcard any host is one."""
+    [star] = curls(config(rule("m", "b"), hostnames=["*.example.com"]), BASE)
+    [exact] = curls(config(rule("m", "b"), hostnames=["*.example.com", "llm.example.org"]), BASE)
+
+    assert "Host: any.example.com" in parsed(star)[1]
+    assert "Host: llm.example.org" in parsed(exact)[1]
+
+
+def test_rules_that_ask_for_an_expression_are_passed_over() -> None:
+    """What an expression matches cannot be made up; another alternative of the rule can."""
+    regular = {"headers": [{"name": "x-team", "value": "a.*", "type": "RegularExpression"}]}
+    exact = {"headers": [{"name": "x-ai-eg-model", "value": "second"}]}
+    found = curls(
+        config({**rule(None, "b"), "matches": [regular]}, {**rule(None, "b"), "matches": [regular, exact]}), BASE
+    )
+
+    assert [parsed(curl)[2]["model"] for curl in found] == ["second"]
+
+
 def test_a_rule_for_any_model_leaves_the_name_to_the_user() -> None:
     """Where no model is named, a placeholder stands."""
     [curl] = curls(config(rule(None, "b")), BASE)

@@ -162,6 +162,8 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
 
     with pytest.raises(Unreadable, match="nowhere: no such file"):
         files_of([str(tmp_path / "nowhere")])
+    with pytest.raises(Unreadable, match="File name too long"):
+        files_of(["x" * 5000])
     with pytest.raises(Unreadable, match=r"empty: no \.yaml"):
         files_of([str(tmp_path / "empty")])
     with pytest.raises(Unreadable, match=r"latin\.yaml:2: not UTF-8"):

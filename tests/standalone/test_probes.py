@@ -5,8 +5,8 @@ import socket
 
 import pytest
 
-from controller.standalone.faults import NotReady
-from controller.standalone.probes import ask, free_port, is_free, wait_until
+from controller.standalone.faults import CannotListen, NotReady
+from controller.standalone.probes import ask, check_bind, free_port, wait_until
 
 
 async def served(answer: bytes) -> tuple[int, bytes]:
@@ -63,5 +63,13 @@ def test_a_port_in_use_is_not_free_even_when_it_may_be_shared() -> None:
         taken.listen()
         port = taken.getsockname()[1]
 
-        assert not is_free(port)
-    assert is_free(port)
+        with pytest.raises(CannotListen, match=rf"port {port} is taken by another program; choose one with --port"):
+            check_bind(port, "--port")
+    check_bind(port, "--port")
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1"])
+def test_an_address_of_another_machine_is_told_from_a_port_that_is_taken(host: str) -> None:
+    """The fault is the address and its flag, also when any port would do."""
+    with pytest.raises(CannotListen, match=f"this machine does not have the address {host}; .* --address"):
+        check_bind(0, "--port", host)

@@ -117,6 +117,25 @@ async def test_a_program_that_does_not_exist_fails_with_its_name(capfd: pytest.C
     assert "cannot run /does/not/exist: No such file or directory" in capfd.readouterr().err
 
 
+async def test_a_restart_that_does_not_work_counts_as_a_death(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without processes or memory to be had the supervisor reports, backs off and gives up, like after any death."""
+    said: list[str] = []
+    child = Child(python("pass"), said.append, HASTY)
+    await child.start()
+    child.trust()
+    monkeypatch.setattr("sys.executable", "/does/not/exist")
+
+    with pytest.raises(
+        ChildFailed, match=r"could not be started \(No such file or directory\) 3 times in a row"
+    ) as failed:
+        await first_failure([child])
+    await child.stop(1)
+
+    assert failed.value.exit_code == 1
+    assert len(said) == 2
+    assert "could not be started (No such file or directory); starting it again" in said[1]
+
+
 PARENT = """
 import asyncio, sys
 from controller.standalone.processes import Child, Program

@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import os
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -80,6 +81,19 @@ def test_a_trouble_is_told_once_and_its_end_is_a_change(tmp_path: Path) -> None:
     back = sources.maybe_changed()
     assert back is not None
     assert names(back) == ["one"]
+
+
+def test_a_pipe_is_read_once() -> None:
+    """The second look at a process substitution would find nothing."""
+    reader, writer = os.pipe()
+    os.write(writer, manifest("piped").encode())
+    os.close(writer)
+    sources = Sources([f"/dev/fd/{reader}"])
+
+    assert names(sources.read()) == ["piped"]
+    assert sources.maybe_changed() is None
+    assert names(sources.read()) == ["piped"]
+    os.close(reader)
 
 
 def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,10 @@ pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("translate-envoy")]
 
 TLS = Path(__file__).parent / "tls"
 
+#: By which proxies in front of the gateway say who the client is.
+PROXY_HEADERS = {"forwarded", "via", "x-real-ip", "x-client-ip", "true-client-ip", "cf-connecting-ip"}
+PROXY_HEADERS |= {"x-forwarded-host", "x-forwarded-port"}
+
 
 def _everything_static() -> dict[str, Any]:
     """One bootstrap with both proxies' listeners and the routes and clusters of every case."""
@@ -122,6 +126,7 @@ def test_the_clients_gateway_headers_reach_nobody(envoy: RunningEnvoy, seen: tup
         "x-envoy-retry-on": "5xx",
         "x-envoy-upstream-rq-timeout-ms": "1",
         "x-forwarded-for": "10.9.8.7",
+        **dict.fromkeys(PROXY_HEADERS, "10.9.8.7"),
         "x-request-id": "mine",
         "authorization": "Bearer of-the-client",
     }
@@ -129,7 +134,7 @@ def test_the_clients_gateway_headers_reach_nobody(envoy: RunningEnvoy, seen: tup
 
     upstream, told = answer.json()["headers"], seen[1][-1].headers
     kept = {"x-request-id", "authorization"}
-    assert {name for name in forged if name in told} == kept | {"x-forwarded-for"}
+    assert {name for name in forged if name in told} == kept | {"x-forwarded-for"} | PROXY_HEADERS
     assert {name for name in forged if name in upstream} == kept
     assert [name for name in upstream if name.startswith(("x-envoy-", "x-forwarded-", "x-llmroute-"))] == []
     assert [name for name in answer.headers if name.startswith("x-envoy-")] == []
@@ -217,6 +222,7 @@ def test_without_a_processor_the_client_still_gets_its_dialect(tmp_path: Path, p
     """No worker at all: 503 as JSON in the client's error form, with a hint to come back."""
     with running_envoy(tmp_path, _envoy_config(*ports), f"unix://{tmp_path}/gone.sock") as alone:
         answer = alone.post("/v1/chat/completions", {})
+        claude = alone.post("/v1/messages?beta=true", {})
 
     assert answer.status == 503
     assert (answer.headers["retry-after"], answer.headers["content-type"]) == ("1", "application/json")
@@ -225,4 +231,9 @@ def test_without_a_processor_the_client_still_gets_its_dialect(tmp_path: Path, p
         "type": "server_error",
         "param": None,
         "code": "processor_unavailable",
+    }
+    assert (claude.status, claude.headers["retry-after"]) == (503, "1")
+    assert claude.json() == {
+        "type": "error",
+        "error": {"type": "overloaded_error", "message": "The gateway's processor is not available; try again."},
     }

@@ -21,6 +21,7 @@ PROXIES = {
         cds="/etc/envoy/xds/cds.json",
         address="::",
         port=8080,
+        path_prefix="/llm",
     ),
 }
 

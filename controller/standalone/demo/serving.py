@@ -11,7 +11,7 @@ import h11
 
 from controller.standalone.demo.script import Cut
 
-#: What the gateway itself lets through (DESIGN section 5) and a little more.
+#: The 50 MiB that the gateway itself lets through and a little more.
 MAX_BODY_BYTES = 64 * 1024 * 1024
 _READ_BYTES = 64 * 1024
 

@@ -52,7 +52,7 @@ def _http(settings: ProxySettings) -> Document:
             ),
         ],
         "access_log": [access_log(settings.access_log)],
-        "local_reply_config": local_reply_config(),
+        "local_reply_config": local_reply_config(settings.path_prefix),
         **_request_hygiene(),
         **_limits(settings),
     }

@@ -6,6 +6,7 @@ holds the headers of an upstream's. They are told apart by CEL over their code d
 status would also hit the processor's own immediate responses.
 """
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -32,7 +33,11 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one client dialect writes an error. ``path`` is CEL over the request; None: what no earlier row took."""
+    """How one client dialect writes an error. ``path``: where its paths begin; None: what no earlier row took.
+
+    Once the processor has rewritten a request, its path is the upstream's, and so an answer to it in place of what an
+    upstream began may be in the dialect of the last row.
+    """
 
     schema: str
     path: str | None
@@ -43,8 +48,23 @@ def _openai(failure: Failure) -> Mapping[str, Any]:
     return {"error": {"message": failure.message, "type": failure.kind, "param": None, "code": failure.code}}
 
 
+def _anthropic(failure: Failure) -> Mapping[str, Any]:
+    kind = _ANTHROPIC_KINDS.get(failure.code, _ANTHROPIC_KINDS.get(failure.kind, "api_error"))
+    return {"type": "error", "error": {"type": kind, "message": failure.message}}
+
+
+#: Anthropic's error types by our code or else by OpenAI's type; what is not here is an ``api_error``
+#: (https://docs.anthropic.com/en/api/errors, read 2026-11-22).
+_ANTHROPIC_KINDS = {
+    "processor_unavailable": "overloaded_error",
+    "request_too_large": "request_too_large",
+    "request_timeout": "timeout_error",
+    "timeout": "timeout_error",
+    "invalid_request_error": "invalid_request_error",
+}
+
 #: A new client dialect is one row, before the last.
-DIALECTS = (Dialect("OpenAI", None, _openai),)
+DIALECTS = (Dialect("Anthropic", "/v1/messages", _anthropic), Dialect("OpenAI", None, _openai))
 
 
 _LIMIT = f"{BUFFER_BYTES >> 20} MiB"
@@ -114,15 +134,17 @@ FAILURES = (
 )
 
 
-def local_reply_config() -> Document:
-    """The HTTP connection manager's ``local_reply_config``."""
+def local_reply_config(path_prefix: str) -> Document:
+    """The HTTP connection manager's ``local_reply_config``. ``path_prefix`` stands before ``/v1``."""
     return {
-        "mappers": [_mapper(failure, dialect) for failure in FAILURES for dialect in DIALECTS],
+        "mappers": [_mapper(failure, dialect, path_prefix) for failure in FAILURES for dialect in DIALECTS],
     }
 
 
-def _mapper(failure: Failure, dialect: Dialect) -> Document:
-    expression = failure.expression if dialect.path is None else f"{failure.expression} && {dialect.path}"
+def _mapper(failure: Failure, dialect: Dialect, path_prefix: str) -> Document:
+    expression = failure.expression
+    if dialect.path is not None:
+        expression = f"{expression} && request.path.startsWith({json.dumps(path_prefix + dialect.path)})"
     mapper: Document = {
         "filter": {
             "extension_filter": extension(
