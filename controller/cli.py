@@ -256,7 +256,13 @@ def _documents(
     """All documents by the name of their file. Raises ``ValueError`` for an address that Envoy could not use."""
     files = {kind: str(folder / f"{kind}.{form}") for kind in _ENVOY_FILES}
     settings = ProxySettings(
-        extproc=extproc, lds=files["lds"], rds=files["rds"], cds=files["cds"], port=port, access_log=None
+        extproc=extproc,
+        lds=files["lds"],
+        rds=files["rds"],
+        cds=files["cds"],
+        port=port,
+        access_log=None,
+        path_prefix=translation.config.path_prefix,
     )
     return {
         "extproc": json.loads(dump(translation.config)),

@@ -137,6 +137,7 @@ class Gateway:
             port=self.ports.clients,
             admin_port=self.ports.envoy_admin,
             access_log=self.options.access_log,
+            path_prefix=self.options.path_prefix,
         )
         self.workspace.write(self.workspace.bootstrap, bootstrap(settings))
         self.workspace.write(self.workspace.xds("lds"), listener(settings))
