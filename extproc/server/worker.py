@@ -108,6 +108,7 @@ class _Worker:
         self._metrics = Metrics()
         self._books = Books(self._metrics, AccessLog())
         self._config = ConfigState(settings.config_path, self._on_status, settings.path_prefix)
+        self._processor = Processor(self._config, self._books)
         self._health = Health()
         self._first_load = asyncio.Event()
         self._ending = asyncio.Event()
@@ -129,7 +130,7 @@ class _Worker:
 
     def _bind(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=SERVER_OPTIONS)
-        server.add_generic_rpc_handlers((handler(Processor(self._config, self._books)), self._health.handler()))
+        server.add_generic_rpc_handlers((handler(self._processor), self._health.handler()))
         add_reflection(server)
         if self._kept is not None:
             adopt(self._kept, server.add_insecure_port)
@@ -181,6 +182,7 @@ class _Worker:
 
     async def _drain(self, server: grpc.aio.Server) -> None:
         self._health.set_serving(serving=False)
+        self._processor.drain()
         self._reports.kind("draining")
         _log.info(
             "draining %s: closing in %g s, then waiting up to %g s for open streams",

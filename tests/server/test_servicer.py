@@ -84,6 +84,19 @@ async def test_a_json_exchange_ends_with_its_last_answer(client: Client) -> None
     assert (record.outcome, record.request_id, record.backend, record.status) == ("ok", "r-1", "openai", 200)
 
 
+async def test_a_server_that_drains_leaves_the_end_to_envoy(client: Client) -> None:
+    """The last answer is not followed by the connection's end before Envoy has read it."""
+    client.processor.drain()
+    talk = client.talk()
+    await sent(talk)
+    await talk.say_all([response_headers(), ResponseBody(ANSWER, end=True)])
+
+    assert await talk.is_open()
+    await talk.half_close()
+    assert await talk.status() is OK
+    assert (await client.observed.record()).outcome == "ok"
+
+
 @pytest.mark.parametrize("end", [ResponseBody(DONE, end=True), ResponseTrailers()], ids=["end_of_stream", "trailers"])
 async def test_a_stream_ends_by_end_of_stream_or_trailers(client: Client, end: Event) -> None:
     """HTTP/1 ends with a body that says so, HTTP/2 may end with trailers; both close an accounted stream."""

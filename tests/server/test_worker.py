@@ -79,10 +79,11 @@ def mode_of(address: str) -> int | None:
 
 
 async def finish(talk: Talk) -> None:
-    """Let the upstream answer; the exchange must end well."""
+    """Let the upstream answer, and leave as Envoy does; the exchange must end well."""
     await talk.say(response_headers())
     answer = await talk.say(ResponseBody(CONVERSE, end=True))
     assert b"chat.completion" in answer.response_body.response.body_mutation.body
+    await talk.half_close()
     assert await talk.status() is grpc.StatusCode.OK
 
 

@@ -92,9 +92,13 @@ def deployed(documents: Sequence[Document], workers: int = 2, *flags: str) -> It
                 made = Deployed(envoy, processor, folder, admin)
                 healthy = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
                 until(
-                    lambda: serve(made, wanted, workers) and envoy.stat(healthy) == workers,
+                    lambda: (
+                        processor.poll() is not None
+                        or (serve(made, wanted, workers) and envoy.stat(healthy) == workers)
+                    ),
                     "the processor is not ready, or Envoy has not noticed",
                 )
+                assert processor.poll() is None, made.log
                 yield made
         finally:
             processor.terminate()

@@ -111,6 +111,11 @@ class Talk:
         await self._call.done_writing()
         assert await asyncio.wait_for(self._call.read(), LIMIT_S) is grpc.aio.EOF
 
+    async def is_open(self) -> bool:
+        """Whether the server has not closed the stream, now that it had the time to."""
+        done, _ = await asyncio.wait([asyncio.ensure_future(self._call.code())], timeout=0.2)
+        return not done
+
     def cancel(self) -> None:
         """Leave."""
         self._call.cancel()
@@ -127,6 +132,7 @@ class Client:
     channel: grpc.aio.Channel
     source: Source
     observed: Observed
+    processor: Processor
 
     def talk(self) -> Talk:
         """Open a stream."""
@@ -138,12 +144,13 @@ async def serving(gateway: Gateway | None, directory: Path) -> AsyncIterator[Cli
     """A processor on a socket in ``directory``."""
     source, observed = Source(gateway), Observed()
     server = grpc.aio.server(options=SERVER_OPTIONS)
-    server.add_generic_rpc_handlers((handler(Processor(source, observed)),))
+    processor = Processor(source, observed)
+    server.add_generic_rpc_handlers((handler(processor),))
     address = f"unix:{directory / 's'}"
     server.add_insecure_port(address)
     await server.start()
     try:
         async with grpc.aio.insecure_channel(address, options=SERVER_OPTIONS) as channel:
-            yield Client(channel, source, observed)
+            yield Client(channel, source, observed, processor)
     finally:
         await server.stop(None)
