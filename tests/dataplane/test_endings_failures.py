@@ -61,7 +61,7 @@ def test_a_silent_upstream_is_a_504(plane: Plane, model: str, *, stream: bool) -
     assert f"default/{model}" in answer.error["message"]
     line = plane.logged(answer)
     assert (line["flags"], line["status"]) == ("UT", 504)
-    assert 400 <= line["duration_ms"] < 2000
+    assert 300 <= line["duration_ms"] < 2000
 
 
 def test_a_rule_without_a_limit_waits(plane: Plane) -> None:
