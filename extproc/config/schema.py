@@ -93,7 +93,7 @@ class CapabilityOverrides(Shape):
     """
 
     structured_output: Literal["schema", "tool"] | None = None
-    reasoning: Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"] | None = None
+    reasoning: Literal["none", "adaptive", "budget", "level", "nova", "gpt_oss", "openai"] | None = None
     thinking_off: StrictBool | None = None
     forced_tool_choice: StrictBool | None = None
     named_tool_choice: StrictBool | None = None

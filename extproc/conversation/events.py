@@ -3,12 +3,19 @@
 Legal order: ``Started`` once; then, block by block, ``ToolStarted`` or the first delta of an unseen ``index`` opens a
 block; ``Stopped`` once; ``Metered`` anywhere, cumulative; ``Ended`` last, or ``Fault`` last. A reader that reaches the
 end of its bytes without the upstream's own terminator yields ``Fault``, so that a cut answer never looks whole.
+
+``index`` is unique over all blocks of the stream; ``candidate`` says to which of several answers (``n``) it belongs. The
+blocks of one candidate come one after the other, except that an OpenAI upstream may interleave the fragments of calls.
 """
+
+from collections.abc import Mapping
+from typing import Any
 
 from msgspec import Struct
 
 from extproc.conversation.errors import ApiError
-from extproc.conversation.response import Stop, Usage
+from extproc.conversation.request import Citation
+from extproc.conversation.response import Stop, TokenLogprob, Usage
 
 
 class Started(Struct, frozen=True, gc=False):
@@ -23,6 +30,15 @@ class TextDelta(Struct, frozen=True, gc=False):
 
     index: int
     text: str
+    candidate: int = 0
+
+
+class CitationDelta(Struct, frozen=True, gc=False):
+    """A source of the text of block ``index``."""
+
+    index: int
+    citation: Citation
+    candidate: int = 0
 
 
 class ThinkingDelta(Struct, frozen=True, gc=False):
@@ -32,6 +48,7 @@ class ThinkingDelta(Struct, frozen=True, gc=False):
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
+    candidate: int = 0
 
 
 class ToolStarted(Struct, frozen=True, gc=False):
@@ -40,6 +57,7 @@ class ToolStarted(Struct, frozen=True, gc=False):
     index: int
     id: str
     name: str
+    candidate: int = 0
 
 
 class ArgumentsDelta(Struct, frozen=True, gc=False):
@@ -47,19 +65,48 @@ class ArgumentsDelta(Struct, frozen=True, gc=False):
 
     index: int
     fragment: str
+    candidate: int = 0
 
 
 class BlockEnded(Struct, frozen=True, gc=False):
     """Block ``index`` is complete."""
 
     index: int
+    candidate: int = 0
 
 
 class Stopped(Struct, frozen=True, gc=False):
-    """Why the model stopped; ``native`` is the upstream's own word."""
+    """Why the model stopped; ``native`` is the upstream's own word, ``sequence`` the stop sequence that was met."""
 
     stop: Stop
     native: str
+    sequence: str | None = None
+    explanation: str | None = None
+    candidate: int = 0
+
+
+class LogprobsDelta(Struct, frozen=True, gc=False):
+    """The probabilities of the tokens of the last text."""
+
+    entries: tuple[TokenLogprob, ...]
+    candidate: int = 0
+
+
+class VendorDelta(Struct, frozen=True, gc=False):
+    """The maker's own members beside the answer; a later one of the same name replaces the earlier."""
+
+    fields: Mapping[str, Any]
+    candidate: int = 0
+
+
+class Lost(Struct, frozen=True, gc=False):
+    """Something of the upstream's stream, by its path there, that the neutral form cannot hold."""
+
+    path: str
+
+
+class Ping(Struct, frozen=True, gc=False):
+    """The upstream is still there, and says nothing."""
 
 
 class Metered(Struct, frozen=True, gc=False):
@@ -80,5 +127,19 @@ class Fault(Struct, frozen=True, gc=False):
 
 
 Event = (
-    Started | TextDelta | ThinkingDelta | ToolStarted | ArgumentsDelta | BlockEnded | Stopped | Metered | Ended | Fault
+    Started
+    | TextDelta
+    | CitationDelta
+    | ThinkingDelta
+    | ToolStarted
+    | ArgumentsDelta
+    | BlockEnded
+    | LogprobsDelta
+    | VendorDelta
+    | Stopped
+    | Metered
+    | Lost
+    | Ping
+    | Ended
+    | Fault
 )

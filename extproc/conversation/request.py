@@ -22,6 +22,24 @@ class Cache(Struct, frozen=True):
     ttl: str | None = None
 
 
+class Citation(Struct, frozen=True):
+    """Where a piece of text comes from.
+
+    ``kind`` says what ``start`` and ``end`` count: characters, pages or blocks of document ``document`` (its index among
+    the request's documents), blocks of a search result (``url`` is its source), or nothing (``web``). ``token`` is the
+    maker's opaque word for it (Anthropic's ``encrypted_index``).
+    """
+
+    kind: Literal["web", "char", "page", "block", "search_result"]
+    cited_text: str = ""
+    title: str | None = None
+    url: str | None = None
+    document: int | None = None
+    start: int | None = None
+    end: int | None = None
+    token: str | None = None
+
+
 class Text(Struct, frozen=True):
     """Text; ``kind`` is ``refusal`` for an assistant's refusal, which most targets can only carry as text."""
 
@@ -29,6 +47,7 @@ class Text(Struct, frozen=True):
     path: str = ""
     kind: Literal["text", "refusal"] = "text"
     cache: Cache | None = None
+    citations: tuple[Citation, ...] = ()
 
 
 class Image(Struct, frozen=True):
@@ -52,7 +71,10 @@ class Audio(Struct, frozen=True):
 
 
 class Document(Struct, frozen=True):
-    """A document: inline base64 ``data`` of ``media_type``, or the maker's ``file_id``."""
+    """A document: inline base64 ``data`` of ``media_type``, plain ``text``, ``blocks``, a ``url``, or a ``file_id``.
+
+    ``filename`` is its name or title; ``citations`` asks the model to cite it.
+    """
 
     path: str
     media_type: str | None = None
@@ -60,16 +82,36 @@ class Document(Struct, frozen=True):
     file_id: str | None = None
     filename: str | None = None
     cache: Cache | None = None
+    url: str | None = None
+    text: str | None = None
+    blocks: tuple["Text | Image", ...] | None = None
+    context: str | None = None
+    citations: bool = False
+
+
+class SearchResult(Struct, frozen=True):
+    """A search result that the caller brings for the model to cite; ``source`` is usually a URL."""
+
+    path: str
+    source: str
+    title: str
+    blocks: tuple[Text, ...]
+    citations: bool = False
+    cache: Cache | None = None
 
 
 class ToolCall(Struct, frozen=True):
-    """The assistant's call of a tool. ``arguments`` is the verbatim JSON text of an object (number literals kept)."""
+    """The assistant's call of a tool. ``arguments`` is the verbatim JSON text of an object (number literals kept).
+
+    ``kind`` custom: a tool that takes plain text, and ``arguments`` is that text.
+    """
 
     path: str
     id: str
     name: str
     arguments: str
     cache: Cache | None = None
+    kind: Literal["function", "custom"] = "function"
 
 
 class ToolResult(Struct, frozen=True):
@@ -77,21 +119,26 @@ class ToolResult(Struct, frozen=True):
 
     path: str
     call_id: str
-    blocks: tuple["Text | Image | Document", ...] = ()
+    blocks: tuple["Text | Image | Document | SearchResult", ...] = ()
     is_error: bool = False
     cache: Cache | None = None
 
 
 class Thinking(Struct, frozen=True):
-    """Reasoning that must return to its maker as it was: text with its signature, or ``redacted`` base64."""
+    """Reasoning that must return to its maker as it was: text with its signature, or ``redacted`` base64.
+
+    ``origin`` says whose it is (see ``conversation.provenance``), None when nobody said. A maker that signs what it
+    says or calls, rather than what it thinks (Gemini), has its signature in a block with empty ``text`` before that.
+    """
 
     path: str
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
+    origin: str | None = None
 
 
-Block = Text | Image | Audio | Document | ToolCall | ToolResult | Thinking
+Block = Text | Image | Audio | Document | SearchResult | ToolCall | ToolResult | Thinking
 
 
 class Turn(Struct, frozen=True):
@@ -103,7 +150,10 @@ class Turn(Struct, frozen=True):
 
 
 class Tool(Struct, frozen=True):
-    """A function the model may call. ``schema`` is the verbatim JSON text of its parameters, None when absent."""
+    """A function the model may call. ``schema`` is the verbatim JSON text of its parameters, None when absent.
+
+    ``kind`` custom: it takes plain text instead, in the form that ``grammar`` (verbatim JSON text) demands, if any.
+    """
 
     path: str
     name: str
@@ -111,6 +161,8 @@ class Tool(Struct, frozen=True):
     schema: str | None = None
     strict: bool | None = None
     cache: Cache | None = None
+    kind: Literal["function", "custom"] = "function"
+    grammar: str | None = None
 
 
 class ToolChoice(Struct, frozen=True):
@@ -177,7 +229,11 @@ class Extra(Struct, frozen=True):
 
 
 class Request(Struct, frozen=True):
-    """One chat request, neutral. ``model`` is the client's name for the model."""
+    """One chat request, neutral. ``model`` is the client's name for the model.
+
+    ``cache`` marks the whole prompt (Anthropic's automatic mark). ``api_version`` and ``betas`` are the client's words
+    of its own dialect (``anthropic-version``, ``anthropic-beta``).
+    """
 
     model: str
     turns: tuple[Turn, ...]
@@ -196,3 +252,6 @@ class Request(Struct, frozen=True):
     user: str | None = None
     metadata: Mapping[str, str] | None = None
     extras: tuple[Extra, ...] = ()
+    cache: Cache | None = None
+    api_version: str | None = None
+    betas: tuple[str, ...] = ()

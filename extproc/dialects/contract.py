@@ -1,7 +1,8 @@
 """What the exchange asks of a dialect. All of it is pure; time and ids come in as arguments."""
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from types import MappingProxyType
+from typing import Final, Protocol
 
 from msgspec import Struct
 
@@ -11,25 +12,63 @@ from extproc.conversation.events import Event
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
 
+NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
+_SAME_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
+
 
 class Identity(Struct, frozen=True):
-    """What an answer says about itself where the upstream says nothing: id tail, model name, Unix seconds."""
+    """What an answer says about itself where the upstream says nothing: id tail, model name, Unix seconds.
+
+    ``origin`` is whose its reasoning is (``conversation.provenance``); empty: nobody's, and it is not marked.
+    """
 
     id: str
     model: str
     created: int
+    origin: str = ""
+
+
+class Destination(Struct, frozen=True):
+    """Where a request goes, as far as its body depends on it.
+
+    Attributes:
+        model: the upstream's name for the model.
+        capabilities: what that model can do there.
+        version: the version of the upstream's API, where the dialect has several (``anthropic-version``).
+        max_output_tokens: the limit for clients that give none, where the upstream demands one; None: not configured.
+        fetches_urls: whether the upstream loads images and documents from the web itself.
+        hosted: whether a cloud hosts the maker's API (Vertex AI, Bedrock) instead of the maker.
+    """
+
+    model: str
+    capabilities: Capabilities = Capabilities()
+    version: str | None = None
+    max_output_tokens: int | None = None
+    fetches_urls: bool = False
+    hosted: bool = False
 
 
 class UpstreamRequest(Struct, frozen=True):
     """A request in the upstream's format.
 
     ``output_tool`` is the name of the forced tool whose arguments are to come back as the content (a stand-in for
-    structured output), None in the usual case; readers are told it.
+    structured output), None in the usual case; readers are told it. ``headers`` are set on the request, over the
+    client's. ``tool_names``: the client's name of each tool that had to be sent under another one.
     """
 
     body: bytes
     losses: tuple[Loss, ...] = ()
     output_tool: str | None = None
+    headers: tuple[tuple[str, str], ...] = ()
+    tool_names: Mapping[str, str] = _SAME_NAMES
+
+
+class Listed(Struct, frozen=True):
+    """A model in a list of models. ``created``: Unix seconds, 0 when unknown."""
+
+    id: str
+    created: int
+    owned_by: str
 
 
 class StreamWriter(Protocol):
@@ -88,8 +127,20 @@ class ClientDialect(Protocol):
         Raises ``ClientError`` (400, param) when they are absent or wrong.
         """
 
-    def read_request(self, body: bytes) -> Request:
-        """The whole request; raises ``ClientError`` naming the JSON path."""
+    def read_request(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Request:
+        """The whole request; raises ``ClientError`` naming the JSON path. ``headers``: names in lower case."""
+
+    def write_count(self, input_tokens: int) -> bytes:
+        """The answer to a request to count tokens."""
+
+    def write_models(self, models: Sequence[Listed], wanted: str | None, query: str) -> bytes | None:
+        """The list of models, or the ``wanted`` one of them; None when it is not there.
+
+        ``query`` is the query string, which may ask for one page; raises ``ClientError`` when it cannot be read.
+        """
+
+    def sticky_key(self, body: bytes) -> bytes:
+        """What stays the same over all turns of a conversation: its system text and its first message."""
 
     def write_response(self, response: Response, request: Request, identity: Identity) -> bytes:
         """The answer's body."""
@@ -122,8 +173,17 @@ class UpstreamDialect(Protocol):
     name: str
     stream_content_type: str
 
-    def write_request(self, request: Request, model: str, capabilities: Capabilities) -> UpstreamRequest:
-        """The upstream's body for ``model``; raises ``Refusal`` for content that it cannot carry."""
+    def capabilities(self, model: str) -> Capabilities:
+        """What the bundled table knows of a model."""
+
+    def write_request(self, request: Request, destination: Destination) -> UpstreamRequest:
+        """The upstream's body; raises ``Refusal`` for content that it cannot carry."""
+
+    def write_count(self, request: Request, destination: Destination) -> UpstreamRequest:
+        """The body that asks for the number of input tokens; raises ``Refusal`` where nobody can be asked."""
+
+    def read_count(self, body: bytes) -> int:
+        """The number of input tokens; raises ``UpstreamError`` when the answer does not say it."""
 
     def read_response(self, body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
         """The answer; raises ``UpstreamError`` when it is none."""

@@ -11,7 +11,8 @@ from urllib.parse import unquote
 class Endpoint:
     """One served path.
 
-    ``operation`` is the path below the version. ``translated`` endpoints can reach any upstream dialect; the others
+    ``operation`` is a platform's word (see ``platforms.contract.Platform.path``), for most of them the path below the
+    version; ``path`` is that path where it is not. ``translated`` endpoints can reach any upstream dialect; the others
     only one that speaks the client's. ``metered_stream`` ones take ``stream_options.include_usage``.
     """
 
@@ -21,6 +22,12 @@ class Endpoint:
     multipart: bool = False
     translated: bool = False
     metered_stream: bool = False
+    path: str = ""
+
+    @property
+    def below(self) -> str:
+        """The path below the version."""
+        return self.path or self.operation
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +41,9 @@ class Found:
 MODELS = Endpoint("models", methods=("GET", "HEAD"))
 
 _ENDPOINTS = {
-    f"/v1/{endpoint.operation}": Found(endpoint)
+    f"/v1/{endpoint.below}": Found(endpoint)
     for endpoint in (
-        Endpoint("chat/completions", translated=True, metered_stream=True),
+        Endpoint("chat", path="chat/completions", translated=True, metered_stream=True),
         Endpoint("completions", metered_stream=True),
         Endpoint("embeddings"),
         Endpoint("responses"),

@@ -7,11 +7,9 @@ import msgspec
 from msgspec import Struct
 
 from extproc.config.names import MODEL_HEADERS, gateway_headers
-from extproc.config.schema import CapabilityOverrides, Config, Rule
-from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.models import capabilities_of
-from extproc.dialects.contract import ClientDialect, UpstreamDialect
-from extproc.platforms.contract import Platform
+from extproc.config.schema import Config, Rule
+from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
+from extproc.platforms.contract import Place, Platform
 from extproc.registry import platform, upstream_dialect
 from extproc.routing.index import Choice, Index, compile_index
 
@@ -77,6 +75,7 @@ class Target(Struct, frozen=True):
     """A backend as one request sees it."""
 
     platform: Platform
+    place: Place
     path: str
     #: The back end to translate with; None when the backend speaks the client's own dialect.
     upstream: UpstreamDialect | None
@@ -85,13 +84,19 @@ class Target(Struct, frozen=True):
 def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: str, *, stream: bool) -> Target | None:
     """Where the request goes, None when this backend's platform cannot serve the operation."""
     host = platform(choice.schema)
-    path = host.path(operation, model, stream=stream, version=choice.version)
+    place = Place(model, stream, choice.version)
+    path = host.path(operation, place)
     if path is None:
         return None
-    return Target(host, path, None if host.dialect == client.name else upstream_dialect(host.dialect))
+    return Target(host, place, path, None if host.dialect == client.name else upstream_dialect(host.dialect))
 
 
-def capabilities_for(model: str, overrides: CapabilityOverrides | None) -> Capabilities:
-    """The bundled table's word on a model, less what the backend's configuration knows better."""
-    known = capabilities_of(model)
-    return known if overrides is None else known.overridden(overrides.model_dump(exclude_none=True))
+def destination_of(choice: Choice, target: Target, upstream: UpstreamDialect) -> Destination:
+    """Where a translated request goes: the bundled table's word on the model, less what the backend knows better."""
+    host, place = target.platform, target.place
+    known = upstream.capabilities(place.model)
+    if choice.capabilities is not None:
+        known = known.overridden(choice.capabilities.model_dump(exclude_none=True))
+    return Destination(
+        place.model, known, host.version(place.version), fetches_urls=host.fetches_urls, hosted=host.hosted
+    )

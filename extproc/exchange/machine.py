@@ -115,7 +115,7 @@ class Exchange:
                 404, Kind.NOT_FOUND, f"unknown path {path.partition('?')[0][:200]}; see /v1/models for what is served"
             )
             return self._refuse(error, "llmroute_unknown_path", "client_error")
-        record.operation = found.endpoint.operation
+        record.operation = found.endpoint.below
         if record.method not in found.endpoint.methods:
             allowed = ", ".join(found.endpoint.methods)
             error = ApiError(405, Kind.INVALID_REQUEST, f"{record.method} is not allowed here; use {allowed}")

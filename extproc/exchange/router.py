@@ -5,12 +5,13 @@ from collections.abc import Callable
 from msgspec import Struct
 
 from extproc.conversation.errors import ClientError, Kind
+from extproc.conversation.provenance import origin_of
 from extproc.dialects.contract import ClientDialect, Identity, Peek
 from extproc.exchange import replies
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
 from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Endpoint
-from extproc.exchange.gateway import Gateway, capabilities_for, maybe_target
+from extproc.exchange.gateway import Gateway, destination_of, maybe_target
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
 from extproc.exchange.record import Record
@@ -122,7 +123,7 @@ def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attemp
     target = maybe_target(choice, intake.client, operation, model, stream=peek.stream)
     if target is None or (target.upstream is not None and not intake.endpoint.translated):
         raise ClientError(
-            f"backend {choice.name!r} ({choice.schema}) cannot serve /v1/{operation}; "
+            f"backend {choice.name!r} ({choice.schema}) cannot serve /v1/{intake.endpoint.below}; "
             "use a model that an OpenAI-compatible backend serves",
             param="model",
             code="unsupported_operation",
@@ -138,10 +139,17 @@ def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attemp
             peek.stream,
             intake.headers,
         )
-    capabilities = capabilities_for(model, choice.capabilities)
-    identity = Identity(edges.new_id(), peek.model, int(edges.wall()))
+    destination = destination_of(choice, target, target.upstream)
+    origin = origin_of(destination.capabilities, model)
+    identity = Identity(edges.new_id(), peek.model, int(edges.wall()), origin)
     return Translation(
-        intake.client, target.upstream, target.path, model, capabilities, identity, intake.record.request_id
+        intake.client,
+        target.upstream,
+        target.path,
+        destination,
+        identity,
+        intake.headers,
+        intake.record.request_id,
     )
 
 

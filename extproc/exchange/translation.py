@@ -3,15 +3,17 @@
 from collections.abc import Iterable
 
 from msgspec import Struct
+from msgspec.structs import replace
 
-from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
 from extproc.conversation.events import Ended, Event, Fault, Metered
+from extproc.conversation.provenance import without_foreign
 from extproc.conversation.replay import events_of
 from extproc.conversation.request import Request
 from extproc.conversation.response import NO_USAGE, Response
 from extproc.dialects.contract import (
     ClientDialect,
+    Destination,
     Identity,
     StreamReader,
     StreamWriter,
@@ -84,23 +86,26 @@ class TranslatedFlow:
 
 
 class Translation(Struct):
-    """An attempt at a backend that speaks another dialect. ``model`` is the upstream's name for the model."""
+    """An attempt at a backend that speaks another dialect. ``headers`` are the client's."""
 
     client: ClientDialect
     upstream: UpstreamDialect
     path: str
-    model: str
-    capabilities: Capabilities
+    destination: Destination
     identity: Identity
+    headers: Headers
     request_id: str = ""
     parsed: Request | None = None
     sent: UpstreamRequest | None = None
 
     def request(self, body: bytes) -> Outgoing:
         """The request in the upstream's format. Plain bytes are asked for: the answer is rewritten anyway."""
-        self.parsed = self.client.read_request(body)
-        self.sent = self.upstream.write_request(self.parsed, self.model, self.capabilities)
-        return Outgoing(self.path, self.sent.body, ("accept-encoding",), self.sent.losses, _JSON)
+        to = self.destination
+        self.parsed = parsed = self.client.read_request(body, self.headers)
+        turns, lost = without_foreign(parsed.turns, to.capabilities, to.model)
+        own = replace(parsed, turns=turns) if lost else parsed
+        self.sent = sent = self.upstream.write_request(own, to)
+        return Outgoing(self.path, sent.body, ("accept-encoding",), (*lost, *sent.losses), (*_JSON, *sent.headers))
 
     def response(self, status: int, headers: Headers, *, end: bool) -> Handling:
         """A stream is translated event by event, anything else as a whole."""

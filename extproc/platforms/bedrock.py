@@ -6,21 +6,21 @@ percent-encoded, as botocore does (``:`` is ``%3A``, ``/`` is ``%2F``).
 
 from urllib.parse import quote
 
-from extproc.platforms.contract import Platform
+from extproc.platforms.contract import Place, Platform
 
 
-class BedrockPlatform:
+class BedrockPlatform(Platform):
     """See ``extproc.platforms.contract.Platform``."""
 
     provider = "aws.bedrock"
     dialect = "bedrock"
+    hosted = True
 
-    def path(self, operation: str, model: str, *, stream: bool, version: str | None) -> str | None:
+    def path(self, operation: str, place: Place) -> str | None:
         """Converse or ConverseStream; None for anything but chat. There is one version of the API."""
-        del version
-        if operation != "chat/completions":
+        if operation != "chat":
             return None
-        return f"/model/{quote(model, safe='')}/{'converse-stream' if stream else 'converse'}"
+        return f"/model/{quote(place.model, safe='')}/{'converse-stream' if place.stream else 'converse'}"
 
 
 PLATFORM: Platform = BedrockPlatform()

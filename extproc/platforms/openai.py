@@ -2,20 +2,23 @@
 
 from typing import Final
 
-from extproc.platforms.contract import Platform
+from extproc.platforms.contract import Place, Platform
 
 
-class OpenAIPlatform:
+class OpenAIPlatform(Platform):
     """Every operation lies under the version's prefix; the model is in the body."""
 
     provider = "openai"
     dialect = "openai"
+    fetches_urls = True
 
-    def path(self, operation: str, model: str, *, stream: bool, version: str | None) -> str | None:
+    def path(self, operation: str, place: Place) -> str | None:
         """``/v1/chat/completions``; ``version`` replaces ``v1`` and may have several segments (``api/v1``)."""
-        del model, stream
-        prefix = (version or "v1").strip("/")
-        return f"/{prefix}/{operation}" if prefix else f"/{operation}"
+        if operation == "count_tokens":
+            return None
+        prefix = (place.version or "v1").strip("/")
+        below = "chat/completions" if operation == "chat" else operation
+        return f"/{prefix}/{below}" if prefix else f"/{below}"
 
 
 PLATFORM: Final[Platform] = OpenAIPlatform()

@@ -7,6 +7,7 @@ import pytest
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
 from extproc.config.schema import CapabilityOverrides
 from extproc.conversation.capabilities import Capabilities
+from extproc.platforms.contract import Place
 from extproc.registry import client_dialect, platform, upstream_dialect
 
 ROOT = Path(__file__).parents[2]
@@ -18,7 +19,7 @@ def test_every_platform_name_leads_to_a_platform(schema: str) -> None:
     host = platform(schema)
 
     assert upstream_dialect(host.dialect).name == host.dialect
-    assert host.path("chat/completions", "m", stream=False, version=None)
+    assert host.path("chat", Place("m"))
 
 
 @pytest.mark.parametrize("schema", CLIENT_DIALECTS)

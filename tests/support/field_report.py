@@ -17,7 +17,9 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsNon
 from typing_extensions import is_typeddict
 
 from extproc.conversation.errors import ClientError, Loss
-from extproc.conversation.models import capabilities_of
+from extproc.dialects.bedrock.models import capabilities_of
+from extproc.dialects.contract import Destination
+from extproc.platforms.contract import Place
 from extproc.registry import client_dialect, platform, upstream_dialect
 
 ROOT = Path(__file__).parents[2]
@@ -93,8 +95,8 @@ def judge(probe: Probe, model: str) -> Verdict:
 def _sent(request: Mapping[str, Any], model: str) -> tuple[tuple[str | None, bytes], tuple[Loss, ...]]:
     host = platform("AWSBedrock")
     read = client_dialect("OpenAI").read_request(msgspec.json.encode(request))
-    written = upstream_dialect(host.dialect).write_request(read, model, capabilities_of(model))
-    path = host.path("chat/completions", model, stream=read.stream, version=None)
+    written = upstream_dialect(host.dialect).write_request(read, Destination(model, capabilities_of(model)))
+    path = host.path("chat", Place(model, read.stream))
     return (path, written.body), written.losses
 
 

@@ -24,11 +24,19 @@ import yaml
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import ClientError, Loss, UpstreamError
 from extproc.conversation.events import Event, Fault, Metered
-from extproc.conversation.models import capabilities_of
 from extproc.conversation.replay import events_of
 from extproc.conversation.request import Request
 from extproc.conversation.response import NO_USAGE, Usage
-from extproc.dialects.contract import ClientDialect, Identity, StreamReader, UpstreamDialect, UpstreamRequest
+from extproc.dialects.bedrock.models import capabilities_of
+from extproc.dialects.contract import (
+    ClientDialect,
+    Destination,
+    Identity,
+    StreamReader,
+    UpstreamDialect,
+    UpstreamRequest,
+)
+from extproc.platforms.contract import Place
 from extproc.registry import client_dialect, platform, upstream_dialect
 from tests.support.eventstream_frames import event, exception, frame
 
@@ -145,12 +153,12 @@ def run(case: Case) -> Outcome:
     facts: dict[str, Any] = {}
     try:
         request = client.read_request(case.client_request)
-        sent = upstream.write_request(request, case.upstream_model, case.capabilities())
+        sent = upstream.write_request(request, Destination(case.upstream_model, case.capabilities()))
     except ClientError as refused:
         facts["status"] = refused.error.status
         outcome.files["client_response.json"] = client.write_error(refused.error)
     else:
-        path = host.path("chat/completions", case.upstream_model, stream=request.stream, version=None)
+        path = host.path("chat", Place(case.upstream_model, request.stream))
         facts |= {"path": path, "losses": [_told(loss) for loss in sent.losses], "output_tool": sent.output_tool}
         outcome.files["upstream_request.json"] = sent.body
         facts |= _answer(_Ends(client, upstream, request, sent), case, outcome)
@@ -209,7 +217,7 @@ def reader_factory(case: Case) -> Callable[[], StreamReader]:
     schemas = PAIRS[case.pair]
     upstream = upstream_dialect(platform(schemas[1]).dialect)
     request = client_dialect(schemas[0]).read_request(case.client_request)
-    sent = upstream.write_request(request, case.upstream_model, case.capabilities())
+    sent = upstream.write_request(request, Destination(case.upstream_model, case.capabilities()))
     return lambda: upstream.stream_reader(case.headers, sent)
 
 

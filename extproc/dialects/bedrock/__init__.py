@@ -6,14 +6,15 @@ Facts are from botocore 1.44's ``bedrock-runtime`` service model (2026-11-22) wh
 from collections.abc import Mapping
 
 from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.errors import ApiError
+from extproc.conversation.errors import ApiError, Refusal
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response
 from extproc.dialects.bedrock.errors import read_error
+from extproc.dialects.bedrock.models import capabilities_of
 from extproc.dialects.bedrock.request import write_request
 from extproc.dialects.bedrock.response import read_response
 from extproc.dialects.bedrock.stream import stream_reader
-from extproc.dialects.contract import StreamReader, UpstreamDialect, UpstreamRequest
+from extproc.dialects.contract import Destination, StreamReader, UpstreamDialect, UpstreamRequest
 
 
 class Bedrock:
@@ -22,10 +23,22 @@ class Bedrock:
     name = "bedrock"
     stream_content_type = "application/vnd.amazon.eventstream"
 
-    def write_request(self, request: Request, model: str, capabilities: Capabilities) -> UpstreamRequest:
+    def capabilities(self, model: str) -> Capabilities:
+        """What is known of a model on Bedrock."""
+        return capabilities_of(model)
+
+    def write_request(self, request: Request, destination: Destination) -> UpstreamRequest:
         """A Converse body; the model itself is in the path."""
-        del model
-        return write_request(request, capabilities)
+        return write_request(request, destination.capabilities)
+
+    def write_count(self, request: Request, destination: Destination) -> UpstreamRequest:
+        """Not yet."""
+        del request, destination
+        raise Refusal("model", "the tokens of a request cannot be counted at Bedrock")
+
+    def read_count(self, body: bytes) -> int:
+        """Never asked."""
+        raise NotImplementedError
 
     def read_response(self, body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
         """A Converse answer."""

@@ -23,6 +23,7 @@ from extproc.conversation.request import (
     Document,
     Image,
     Role,
+    SearchResult,
     Text,
     Thinking,
     ToolCall,
@@ -162,7 +163,7 @@ class _Writer:
                     message.content.append(_written_thinking(block))
             case Audio():
                 raise Refusal(block.path, "audio cannot be sent to Bedrock; send its transcript")
-            case Document():
+            case Document() | SearchResult():
                 raise Refusal(block.path, "files cannot be sent to Bedrock; send their text, or images of their pages")
             case _:
                 assert_never(block)
@@ -189,7 +190,7 @@ class _Writer:
                     content += [{"text": text}] if text.strip() else []
                 case Image():
                     content.append(write_image(block, self._losses))
-                case Document():
+                case Document() | SearchResult():
                     raise Refusal(block.path, "files cannot be sent to Bedrock; send their text")
                 case _:
                     assert_never(block)

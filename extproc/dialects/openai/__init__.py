@@ -1,9 +1,11 @@
 """OpenAI's chat completions as a client's dialect, and OpenAI bodies of any endpoint passed through."""
 
+from collections.abc import Mapping, Sequence
+
 from extproc.conversation.errors import ApiError
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
-from extproc.dialects.contract import ClientDialect, Identity, Peek, StreamTap, StreamWriter
+from extproc.dialects.contract import NO_HEADERS, ClientDialect, Identity, Listed, Peek, StreamTap, StreamWriter
 from extproc.dialects.openai import body as bodies
 from extproc.dialects.openai import errors, passthrough
 from extproc.dialects.openai.request import read_request
@@ -22,9 +24,22 @@ class OpenAI:
         """The routing facts."""
         return bodies.peek(body)
 
-    def read_request(self, body: bytes) -> Request:
+    def read_request(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Request:
         """The neutral request."""
+        del headers
         return read_request(body)
+
+    def write_count(self, input_tokens: int) -> bytes:
+        """Never asked."""
+        raise NotImplementedError
+
+    def write_models(self, models: Sequence[Listed], wanted: str | None, query: str) -> bytes | None:
+        """Not yet."""
+        raise NotImplementedError
+
+    def sticky_key(self, body: bytes) -> bytes:
+        """Not yet."""
+        raise NotImplementedError
 
     def write_response(self, response: Response, request: Request, identity: Identity) -> bytes:
         """A ``chat.completion``."""

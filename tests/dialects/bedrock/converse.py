@@ -8,7 +8,7 @@ from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Loss
 from extproc.conversation.request import Block, Request, Role, Text, ToolCall, ToolResult, Turn
 from extproc.dialects.bedrock import DIALECT
-from extproc.dialects.contract import UpstreamRequest
+from extproc.dialects.contract import Destination, UpstreamRequest
 
 #: A model that can do everything that Converse has, for tests that are not about models.
 ABLE = Capabilities(
@@ -52,7 +52,7 @@ def result(call_id: str, *texts: str, **members: Any) -> ToolResult:
 
 
 def write(request: Request, capabilities: Capabilities = ABLE) -> UpstreamRequest:
-    return DIALECT.write_request(request, "m", capabilities)
+    return DIALECT.write_request(request, Destination("m", capabilities))
 
 
 def body(request: Request, capabilities: Capabilities = ABLE) -> dict[str, Any]:

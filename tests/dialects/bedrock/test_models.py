@@ -5,7 +5,7 @@ import re
 import pytest
 
 from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.models import FAMILIES, bare_model_id, capabilities_of
+from extproc.dialects.bedrock.models import FAMILIES, bare_model_id, capabilities_of
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal
-from extproc.conversation.models import FAMILIES
 from extproc.conversation.request import (
     Block,
     Cache,
@@ -25,7 +24,9 @@ from extproc.conversation.request import (
     ToolResult,
     Turn,
 )
+from extproc.dialects.bedrock.models import FAMILIES
 from extproc.platforms.bedrock import PLATFORM
+from extproc.platforms.contract import Place
 from tests.dialects.bedrock.converse import ABLE, write
 from tests.support.bedrock_oracle import check_request
 
@@ -110,7 +111,7 @@ def test_converse_body_oracle(request_: Request, capabilities: Capabilities, *, 
         sent = write(request_, capabilities)
     except Refusal:
         return
-    path = PLATFORM.path("chat/completions", MODEL, stream=stream, version=None)
+    path = PLATFORM.path("chat", Place(MODEL, stream))
     assert path is not None
     check_request(sent.body, MODEL, path, stream=stream)
 
@@ -177,7 +178,7 @@ def test_writing_is_a_function(request_: Request, capabilities: Capabilities) ->
 @pytest.mark.parametrize("stream", [False, True])
 def test_converse_path_arn_quoting(model: str, *, stream: bool) -> None:
     """The path is the one that botocore posts to, ``:`` and ``/`` of an ARN quoted."""
-    path = PLATFORM.path("chat/completions", model, stream=stream, version="v9")
+    path = PLATFORM.path("chat", Place(model, stream, "v9"))
     assert path is not None
     check_request(b'{"messages":[]}', model, path, stream=stream)
 
@@ -185,5 +186,5 @@ def test_converse_path_arn_quoting(model: str, *, stream: bool) -> None:
 @pytest.mark.parametrize("operation", ["embeddings", "completions", "responses", "models", ""])
 def test_converse_serves_chat_only(operation: str) -> None:
     """Anything but chat has no path here, so that the exchange can say who cannot serve it."""
-    assert PLATFORM.path(operation, MODEL, stream=False, version=None) is None
+    assert PLATFORM.path(operation, Place(MODEL)) is None
     assert (PLATFORM.provider, PLATFORM.dialect) == ("aws.bedrock", "bedrock")

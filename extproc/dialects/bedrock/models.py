@@ -13,12 +13,11 @@ tuning beyond what every model takes, and nothing refused that might work. Read 
 """
 
 import re
-from dataclasses import dataclass
-from functools import lru_cache
+from typing import Final
 
 from msgspec.structs import replace
 
-from extproc.conversation.capabilities import Capabilities
+from extproc.conversation.capabilities import Capabilities, Family, lookup
 
 # Claude 3 and 3.5: tools, and nothing of what came later.
 _CLAUDE_3 = Capabilities(top_k="plain")
@@ -41,14 +40,6 @@ _CLAUDE_5 = replace(_CLAUDE_4_7, tools_while_thinking_forced=True)
 _CLAUDE_UNFORCEABLE = replace(_CLAUDE_5, forced_tool_choice=False, thinking_off=False)
 _NOVA = Capabilities(prompt_cache=True, top_k="nova")
 _OPEN_WEIGHT = Capabilities(structured_output="schema", forced_tool_choice=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    """Models that share their abilities: ``pattern`` is matched at the start of the bare model id."""
-
-    pattern: str
-    capabilities: Capabilities
 
 
 #: In order of precedence. A version number never swallows the digits of a date (``claude-opus-4-20250514``).
@@ -79,12 +70,8 @@ FAMILIES = (
     Family(r"(?:meta\.llama|mistral\.|cohere\.|ai21\.|deepseek\.r1)", Capabilities(forced_tool_choice=False)),
 )
 
-_COMPILED = tuple((re.compile(family.pattern), family.capabilities) for family in FAMILIES)
 # Cross-region inference profiles put a geography before the vendor.
 _GEOGRAPHY = re.compile(r"(?:us|us-gov|eu|apac|jp|au|ca|sa|me|af|global)\.")
-_UNKNOWN = Capabilities()
-# The longest model id or ARN of Bedrock; the name may be the client's, and what is remembered must stay small.
-_MAX_ID = 2048
 
 
 def bare_model_id(model: str) -> str:
@@ -93,12 +80,5 @@ def bare_model_id(model: str) -> str:
     return _GEOGRAPHY.sub("", tail, count=1) if _GEOGRAPHY.match(tail) else tail
 
 
-def capabilities_of(model: str) -> Capabilities:
-    """What ``model`` can do by the bundled table; the defaults when the table does not know it."""
-    return _looked_up(model) if len(model) <= _MAX_ID else _UNKNOWN
-
-
-@lru_cache(maxsize=512)
-def _looked_up(model: str) -> Capabilities:
-    bare = bare_model_id(model)
-    return next((known for pattern, known in _COMPILED if pattern.match(bare)), _UNKNOWN)
+#: What a model can do by the bundled table; the defaults when the table does not know it.
+capabilities_of: Final = lookup(FAMILIES, bare_model_id)
