@@ -16,8 +16,8 @@ run: $(VENV)/.run  ## the gateway on this machine, with the demo provider: no ke
 test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (under a minute)
 	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
 
-e2e: $(VENV)/.dev  ## the long runs on a real Envoy: reloads and drains under load, 30 MB bodies, upload limits
-	$(PYTEST) e2e --timeout 300 $(ARGS)
+e2e: $(VENV)/.dev  ## the long runs: the operator on a real Kubernetes control plane (built when missing), Envoy under load
+	E2E_BUILD=$${E2E_BUILD:-1} $(PYTEST) e2e --timeout 300 $(ARGS)
 
 fuzz: $(VENV)/.dev  ## the property tests again, with twenty times the examples
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 -m hypothesis --timeout 600 tests $(ARGS)
@@ -47,6 +47,7 @@ lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
 	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone --extra build pyproject.toml -o locks/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra build -c locks/run.txt pyproject.toml -o locks/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra controller --extra build -c locks/dev.txt pyproject.toml -o locks/controller.txt
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .venv-proto .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -1,4 +1,4 @@
-"""The command line: ``llmroute run | translate | validate | version``.
+"""The command line: ``llmroute run | operator | translate | validate | version``.
 
 Exit codes: 0 when all is well, 1 for findings and failures, 2 for a command line that makes no sense; a child process
 that ends for good passes its own code on. Nothing a user can do wrong shows a traceback.
@@ -7,7 +7,6 @@ that ends for good passes its own code on. Nothing a user can do wrong shows a t
 import json
 import pkgutil
 import platform
-import re
 from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as version_of
@@ -19,6 +18,8 @@ import click
 import yaml
 
 from controller.api import Severity
+from controller.flags import path_prefix
+from controller.operator.command import operator
 from controller.standalone.compiled import Compiled, compiled
 from controller.standalone.faults import Fault
 from controller.standalone.manifests import Note, files_of, read_manifests
@@ -29,7 +30,6 @@ from extproc.config.loader import dump
 _DEMO_PORT = 1974
 _ENVOY_FILES = ("bootstrap", "lds", "rds", "cds")
 _SAY_WHERE = Path("/etc/llmroute")
-_PREFIX = re.compile(r"(/[A-Za-z0-9._~-]+)*")
 _PORT = click.IntRange(0, 65535)
 
 
@@ -52,13 +52,6 @@ def _say(line: str) -> None:
     click.echo(line, err=True)
 
 
-def _prefix(_: click.Context, __: click.Parameter, value: str) -> str:
-    prefix = value.rstrip("/")
-    if not _PREFIX.fullmatch(prefix):
-        raise click.BadParameter("must be segments of letters, digits and ._~- with a slash before each, as in /llm")
-    return prefix
-
-
 def _address(_: click.Context, __: click.Parameter, value: str) -> str:
     try:
         return str(ip_address(value))
@@ -67,9 +60,6 @@ def _address(_: click.Context, __: click.Parameter, value: str) -> str:
 
 
 _files = click.argument("files", metavar="FILE...", nargs=-1, required=True)
-_path_prefix = click.option(
-    "--path-prefix", default="", metavar="/PREFIX", callback=_prefix, help="Serve under /PREFIX/v1 instead of /v1."
-)
 _port = click.option(
     "--port", metavar="PORT", type=_PORT, default=1975, show_default=True, help="Where clients connect; 0: any."
 )
@@ -107,7 +97,7 @@ def main() -> None:
 @click.option(
     "--concurrency", metavar="N", type=click.IntRange(1, 256), help="Envoy's threads; default: one for each core."
 )
-@_path_prefix
+@path_prefix
 @click.option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
@@ -163,6 +153,9 @@ def _runner() -> Callable[[Plan, Report], None]:
     return found
 
 
+main.add_command(operator)
+
+
 @main.command("translate")
 @_files
 @click.option(
@@ -181,7 +174,7 @@ def _runner() -> Callable[[Plan, Report], None]:
     help="Where Envoy finds a worker: HOST:PORT or unix:///path. One option for each worker.",
 )
 @_port
-@_path_prefix
+@path_prefix
 @click.pass_context
 def translate_command(
     ctx: click.Context, /, files: tuple[str, ...], out: Path | None, form: str, extproc: tuple[str, ...], **given: Any
@@ -208,11 +201,11 @@ def translate_command(
 
 @main.command()
 @_files
-@_path_prefix
+@path_prefix
 @click.pass_context
-def validate(ctx: click.Context, /, files: tuple[str, ...], path_prefix: str) -> None:
+def validate(ctx: click.Context, /, files: tuple[str, ...], **given: Any) -> None:
     """Print what is wrong, as file:line: severity: path: message, and exit with 1 if any of it is an error."""
-    done = _read(files, path_prefix)
+    done = _read(files, given["path_prefix"])
     notes = [*done.notes, *_gaps(done, files)]
     for note in notes:
         click.echo(str(note))

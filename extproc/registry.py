@@ -8,8 +8,11 @@ from importlib import import_module
 from typing import cast
 
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
-from extproc.dialects.contract import ClientDialect, UpstreamDialect
+from extproc.dialects.contract import ClientDialect, EmbeddingsClient, EmbeddingsDialect, UpstreamDialect
 from extproc.platforms.contract import Platform
+
+#: Every word of ``Platform.embeddings_dialect``.
+EMBEDDINGS = ("titan", "cohere", "vertex_predict", "vertex_content", "gemini")
 
 
 @cache
@@ -30,6 +33,18 @@ def upstream_dialect(name: str) -> UpstreamDialect:
     return cast("UpstreamDialect", import_module(f"extproc.dialects.{name}").DIALECT)
 
 
+@cache
+def embeddings_client(name: str) -> EmbeddingsClient:
+    """The client's side of embeddings, by the name of its dialect."""
+    return cast("EmbeddingsClient", import_module(f"extproc.dialects.embeddings.{name}").CLIENT)
+
+
+@cache
+def embeddings_dialect(name: str) -> EmbeddingsDialect:
+    """The upstream's side of embeddings, by the word of ``Platform.embeddings_dialect``."""
+    return cast("EmbeddingsDialect", import_module(f"extproc.dialects.embeddings.{name}").DIALECT)
+
+
 def load_all() -> None:
     """Import every dialect and platform now, so that no request pays for it."""
     for schema in CLIENT_DIALECTS:
@@ -37,3 +52,6 @@ def load_all() -> None:
     for schema in PLATFORMS:
         host = platform(schema)
         upstream_dialect(host.dialect)
+    embeddings_client("openai")
+    for name in EMBEDDINGS:
+        embeddings_dialect(name)

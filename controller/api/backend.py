@@ -8,6 +8,8 @@ from pydantic.alias_generators import to_camel
 from controller.api.shape import (
     API_VERSION,
     ENDPOINT_PATTERN,
+    GCP_LOCATION_PATTERN,
+    GCP_PROJECT_PATTERN,
     GROUP_PATTERN,
     LABEL_PATTERN,
     NAME_PATTERN,
@@ -18,12 +20,18 @@ from controller.api.shape import (
     one_of,
 )
 from extproc.config.names import PLATFORMS
+from extproc.config.schema import MAX_TOKENS
 
 ENVOY_GATEWAY_GROUP = "gateway.envoyproxy.io"
 
 EXACTLY_ONE_TARGET = "exactly one of backendRef and endpoint must be set"
 SERVICE_NAME = "the name of a Service has at most 63 characters and no dots"
 SERVICE_NEEDS_PORT = "port is required when kind is Service"
+BUDGET_RISES = "the least number of tokens comes first, then the most"
+#: Platforms of Google Cloud, whose paths name a project and a location.
+GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
+GCP_NEEDED = "gcp is required when outputSchema.schema is GCPAnthropic"
+GCP_ONLY = f"gcp is for {' and '.join(GCP_SCHEMAS)} only"
 GROUP_FITS_KIND = f'group must be "" when kind is Service and "{ENVOY_GATEWAY_GROUP}" when kind is Backend'
 
 
@@ -44,7 +52,11 @@ class OutputSchema(Part):
         Field(
             max_length=64,
             pattern=VERSION_PATTERN,
-            description="For OpenAI: the path in front of /chat/completions, v1 unless set. Other APIs ignore it.",
+            description="For OpenAI and Anthropic: the path in front of /chat/completions or /messages, v1 unless set; "
+            "for Anthropic with the anthropic-version behind it or alone (anthropic/v1/2026-10-21). For AzureOpenAI: "
+            "the api-version (2024-10-21), with which requests go to /openai/deployments; without it to /openai/v1. "
+            "For AWSAnthropic and GCPAnthropic: the anthropic_version of the body. For GCPVertexAI and Gemini: the "
+            "version in the path. AWSBedrock ignores it.",
         ),
     ] = None
 
@@ -132,6 +144,12 @@ class Endpoint(Part):
         return self.port == 443 if self.tls is None else self.tls.enabled
 
 
+EffortWord = Annotated[
+    Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"], Field(description="An effort.")
+]
+Budget = Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS, description="A number of tokens.")]
+
+
 class Capabilities(Part):
     """What this backend's models can do, where the gateway's own table is wrong or silent."""
 
@@ -142,7 +160,7 @@ class Capabilities(Part):
         ),
     ] = None
     reasoning: Annotated[
-        Literal["none", "adaptive", "budget", "nova", "gpt_oss", "openai"] | None,
+        Literal["none", "adaptive", "budget", "level", "nova", "gpt_oss", "openai"] | None,
         Field(
             description="How the model is told to think: by an effort word, a token budget, its family's field, or not."
         ),
@@ -182,6 +200,112 @@ class Capabilities(Part):
     top_k: Annotated[
         Literal["none", "plain", "nova"] | None, Field(description="Where top_k goes in the request, if anywhere.")
     ] = None
+    maker: Annotated[
+        Literal["anthropic", "google", "amazon", "openai"] | None,
+        Field(description="Who signs the model's reasoning; only the maker takes it back."),
+    ] = None
+    max_output_tokens: Annotated[
+        StrictInt | None,
+        Field(ge=1, le=MAX_TOKENS, description="The most that the model can be asked to say, in tokens."),
+    ] = None
+    prefill: Annotated[
+        StrictBool | None,
+        Field(description="Whether a conversation may end with the beginning of the assistant's answer."),
+    ] = None
+    efforts: Annotated[
+        tuple[EffortWord, ...] | None,
+        Field(
+            min_length=1,
+            max_length=7,
+            description="The efforts that the model knows; others become the nearest of these. Nothing: all.",
+            json_schema_extra={"x-kubernetes-list-type": "set"},
+        ),
+    ] = None
+    budget_range: Annotated[
+        tuple[Budget, ...] | None,
+        Field(
+            min_length=2,
+            max_length=2,
+            description="The least and the most tokens of thinking that may be asked for.",
+            json_schema_extra=cel(("self[0] <= self[1]", BUDGET_RISES)),
+        ),
+    ] = None
+    thinking_between_tools: Annotated[
+        StrictBool | None, Field(description="Whether the model can be told to think only between tool calls.")
+    ] = None
+    tools_while_reasoning: Annotated[
+        StrictBool | None, Field(description="Whether function tools and reasoning go together in this API.")
+    ] = None
+    developer_role: Annotated[
+        StrictBool | None, Field(description="Whether system text is sent as the developer's.")
+    ] = None
+    legacy_max_tokens: Annotated[
+        StrictBool | None,
+        Field(description="Whether the limit on the answer is called max_tokens instead of max_completion_tokens."),
+    ] = None
+    custom_tools: Annotated[
+        StrictBool | None, Field(description="Whether tools that take plain text are understood.")
+    ] = None
+    json_object: Annotated[
+        StrictBool | None, Field(description="Whether any JSON object may be demanded, without a schema.")
+    ] = None
+    json_schema_tools: Annotated[
+        StrictBool | None,
+        Field(description="Whether tools are described by JSON Schema; by the older OpenAPI subset when not."),
+    ] = None
+    media_in_tool_results: Annotated[StrictBool | None, Field(description="Whether a tool may answer with images.")] = (
+        None
+    )
+    checks_signatures: Annotated[
+        StrictBool | None,
+        Field(description="Whether a call without its signature is refused in the turn that made it."),
+    ] = None
+    call_ids: Annotated[
+        StrictBool | None, Field(description="Whether a call carries an id that its result must repeat.")
+    ] = None
+    image_detail: Annotated[
+        StrictBool | None, Field(description="Whether an image can say how closely it is to be looked at.")
+    ] = None
+    format_with_tools: Annotated[
+        StrictBool | None, Field(description="Whether an output format may go together with function tools.")
+    ] = None
+
+
+class Defaults(Part):
+    """What requests say where the client says nothing."""
+
+    max_output_tokens: Annotated[
+        StrictInt | None,
+        Field(
+            ge=1,
+            le=MAX_TOKENS,
+            description="The limit on an answer, in tokens, for an API that demands one. Nothing: the most that the "
+            "model is known to take.",
+        ),
+    ] = None
+
+
+class GoogleCloud(Part):
+    """Where in Google Cloud a backend is."""
+
+    project: Annotated[
+        StrictStr,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=GCP_PROJECT_PATTERN,
+            description="The project's id or number, a part of every path.",
+        ),
+    ]
+    location: Annotated[
+        StrictStr,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=GCP_LOCATION_PATTERN,
+            description="The location, a part of every path: a region such as europe-west4, us, eu, or global.",
+        ),
+    ]
 
 
 class BackendSpec(Part):
@@ -198,8 +322,22 @@ class BackendSpec(Part):
             description="What the models behind this backend can do, where the gateway's own table is wrong or silent."
         ),
     ] = None
+    defaults: Annotated[Defaults | None, Field(description="What requests say where the client says nothing.")] = None
+    gcp: Annotated[
+        GoogleCloud | None,
+        Field(
+            description="Where in Google Cloud the backend is. GCPAnthropic needs it; GCPVertexAI without it takes the "
+            "paths for API keys."
+        ),
+    ] = None
 
-    model_config = ConfigDict(json_schema_extra=cel(("has(self.backendRef) != has(self.endpoint)", EXACTLY_ONE_TARGET)))
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            ("has(self.backendRef) != has(self.endpoint)", EXACTLY_ONE_TARGET),
+            ("self.outputSchema.schema != 'GCPAnthropic' || has(self.gcp)", GCP_NEEDED),
+            (f"!has(self.gcp) || self.outputSchema.schema in {list(GCP_SCHEMAS)}", GCP_ONLY),
+        )
+    )
 
 
 class LLMBackend(BaseModel):

@@ -4,12 +4,17 @@ from collections.abc import Iterator
 from ipaddress import ip_address
 
 from controller.api.backend import (
+    BUDGET_RISES,
     ENVOY_GATEWAY_GROUP,
     EXACTLY_ONE_TARGET,
+    GCP_NEEDED,
+    GCP_ONLY,
+    GCP_SCHEMAS,
     GROUP_FITS_KIND,
     SERVICE_NAME,
     SERVICE_NEEDS_PORT,
     BackendRef,
+    BackendSpec,
     LLMBackend,
 )
 from controller.api.route import MAX_REGEX, REGEX_LENGTH, UNIQUE_RULE_NAMES, HeaderMatch, LLMRoute, RouteMatch
@@ -40,6 +45,20 @@ def backend_faults(backend: LLMBackend) -> Iterator[Fault]:
         yield from _reference_faults(spec.backend_ref)
     if spec.endpoint is not None and ":" in spec.endpoint.hostname and not _is_address(spec.endpoint.hostname):
         yield "spec.endpoint.hostname", "must be a DNS name or an IP address; the port has a field of its own"
+    yield from _setting_faults(spec)
+
+
+def _setting_faults(spec: BackendSpec) -> Iterator[Fault]:
+    schema = spec.output_schema.schema_
+    if spec.gcp is None and schema == "GCPAnthropic":
+        yield "spec.gcp", GCP_NEEDED
+    if spec.gcp is not None and schema not in GCP_SCHEMAS:
+        yield "spec.gcp", f"{GCP_ONLY}, not for {schema}"
+    able = spec.capabilities
+    if able is not None and able.budget_range is not None and able.budget_range[0] > able.budget_range[1]:
+        yield "spec.capabilities.budgetRange", BUDGET_RISES
+    if able is not None and able.efforts is not None:
+        yield from _twice("spec.capabilities.efforts", able.efforts)
 
 
 def _reference_faults(ref: BackendRef) -> Iterator[Fault]:

@@ -11,6 +11,7 @@ class ConditionType(StrEnum):
     ACCEPTED = "Accepted"
     RESOLVED_REFS = "ResolvedRefs"
     PROGRAMMED = "Programmed"
+    SERVING = "Serving"
     WARNINGS = "Warnings"
 
 
@@ -31,11 +32,20 @@ class Reason(StrEnum):
     PROGRAMMED = "Programmed"
     PARTIALLY_PROGRAMMED = "PartiallyProgrammed"
     NOT_PROGRAMMED = "NotProgrammed"
+    CONFIG_TOO_LARGE = "ConfigTooLarge"
+    CONFIG_NOT_WRITTEN = "ConfigNotWritten"
+    SERVING = "Serving"
+    REPLICAS_LAG = "ReplicasLag"
+    CONFIG_REFUSED = "ConfigRefused"
+    NOT_SERVED = "NotServed"
+    NO_REPLICAS = "NoReplicas"
+    REPLICA_SILENT = "ReplicaSilent"
     SHADOWED_RULE = "ShadowedRule"
     UNREACHABLE_MATCH = "UnreachableMatch"
     ZERO_WEIGHTS = "ZeroWeights"
     DUPLICATE_BACKEND = "DuplicateBackend"
     UNUSED_BACKEND = "UnusedBackend"
+    CONFIG_NEARLY_FULL = "ConfigNearlyFull"
     SEVERAL_WARNINGS = "SeveralWarnings"
     DUPLICATE_OBJECT = "DuplicateObject"
     IGNORED_OBJECT = "IgnoredObject"
@@ -51,7 +61,7 @@ class Meaning:
     remedy: str
 
 
-_A, _R, _P, _W = ConditionType
+_A, _R, _P, _S, _W = ConditionType
 _NOTHING = "nothing"
 
 MEANINGS: Mapping[Reason, Meaning] = {
@@ -88,13 +98,17 @@ MEANINGS: Mapping[Reason, Meaning] = {
         _W, "True", "a rule has no backendRefs and answers 503", "add a backend, or remove the rule"
     ),
     Reason.TARGET_NOT_FOUND: Meaning(
-        _R, "False", "the Backend that backendRef names does not exist", "create it, or correct the reference"
+        _R,
+        "False",
+        "the Backend or Service that backendRef names does not exist",
+        "create it, or correct the reference",
     ),
     Reason.TARGET_UNUSABLE: Meaning(
         _R,
         "False",
-        "the Backend that backendRef names has no endpoint, or a value that cannot be used",
-        "mend that Backend",
+        "the Backend that backendRef names has no endpoint, or a value that cannot be used; or the Service that it "
+        "names lacks the port",
+        "mend that Backend, or correct the port",
     ),
     Reason.REF_NOT_PERMITTED: Meaning(
         _R,
@@ -113,6 +127,50 @@ MEANINGS: Mapping[Reason, Meaning] = {
     ),
     Reason.NOT_PROGRAMMED: Meaning(
         _P, "False", "nothing of the object is in the configuration", "see the other conditions"
+    ),
+    Reason.CONFIG_TOO_LARGE: Meaning(
+        _P,
+        "False",
+        "the object as it is now did not get into the configuration, because the whole is larger than a ConfigMap may "
+        "be. What was written before is served on",
+        "remove routes or backends, or shorten their rules; the message says by how much it is too large",
+    ),
+    Reason.CONFIG_NOT_WRITTEN: Meaning(
+        _P,
+        "False",
+        "the object as it is now did not get into the configuration, because the ConfigMap cannot be written. What was "
+        "written before is served on",
+        "see the message: most often a permission of the controller's ServiceAccount, or a quota",
+    ),
+    Reason.SERVING: Meaning(
+        _S,
+        "True",
+        "every ready extproc pod serves a configuration with the object's present part in it",
+        _NOTHING,
+    ),
+    Reason.REPLICAS_LAG: Meaning(
+        _S,
+        "False",
+        "some ready extproc pods still serve an older configuration; the message names them and says since when",
+        "wait: a volume takes up to a minute or two to follow its ConfigMap; if it takes longer, look at those pods",
+    ),
+    Reason.CONFIG_REFUSED: Meaning(
+        _S,
+        "False",
+        "an extproc pod cannot load the present configuration and serves the last one that it could",
+        "see the message, which is that pod's own; most often extproc is older than the controller",
+    ),
+    Reason.NOT_SERVED: Meaning(
+        _S, "False", "nothing of the object is in the configuration, so nothing of it is served", "see Programmed"
+    ),
+    Reason.NO_REPLICAS: Meaning(
+        _S, "Unknown", "no extproc pod is ready", "look at the extproc Deployment, and at the label its pods have"
+    ),
+    Reason.REPLICA_SILENT: Meaning(
+        _S,
+        "Unknown",
+        "a ready extproc pod cannot be asked what it serves",
+        "see the message: most often a NetworkPolicy between the controller and the pods' admin port",
     ),
     Reason.SHADOWED_RULE: Meaning(
         _W,
@@ -133,6 +191,13 @@ MEANINGS: Mapping[Reason, Meaning] = {
         _W, "True", "a rule lists the same backend with the same model twice", "keep one and add up the weights"
     ),
     Reason.UNUSED_BACKEND: Meaning(_W, "True", "no rule of any route uses the backend", "use it, or remove it"),
+    Reason.CONFIG_NEARLY_FULL: Meaning(
+        _W,
+        "True",
+        "the configuration as a whole takes more than 80 % of what its ConfigMap may hold; beyond it, changes are "
+        "refused. Every object that is in it says so, because any of them may be the one that has to go",
+        "remove what is not needed; the metric llmroute_controller_config_bytes has the size",
+    ),
     Reason.SEVERAL_WARNINGS: Meaning(_W, "True", "there are warnings of several kinds", "read the message"),
     Reason.DUPLICATE_OBJECT: Meaning(
         None, "", "two objects of one kind have the same name; the first one counts", "rename or remove one"

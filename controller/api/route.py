@@ -154,6 +154,14 @@ class RouteRule(Part):
     timeouts: Annotated[Timeouts | None, Field(description="Limits on the time that requests of this rule take.")] = (
         None
     )
+    stickiness: Annotated[
+        Literal["Conversation"] | None,
+        Field(
+            description="Conversation: all turns of a conversation go to the same backend, picked by its weight and by "
+            "what the conversation begins with (system text and first message), so that prompt caches and signed "
+            "thinking stay valid. Nothing: each request is picked anew."
+        ),
+    ] = None
 
 
 class ParentRef(Part):

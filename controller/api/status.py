@@ -11,7 +11,7 @@ Conditions = Annotated[
     tuple["Condition", ...],
     Field(
         max_length=8,
-        description="What is true of the object now: Accepted, ResolvedRefs, Programmed, and Warnings if any.",
+        description="What is true of the object now: Accepted, ResolvedRefs, Programmed, Serving, and Warnings if any.",
         json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
     ),
 ]

@@ -77,4 +77,6 @@ def _merged(node: Mapping[str, Any], definitions: Mapping[str, Any], path: str) 
         merged = choices[0] | merged
     if "$ref" in merged:
         merged = _merged(definitions[merged.pop("$ref").removeprefix("#/$defs/")], definitions, path) | merged
+    if "const" in merged:
+        merged["enum"] = [merged.pop("const")]
     return merged

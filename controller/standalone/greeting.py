@@ -3,6 +3,7 @@
 import json
 import shlex
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from extproc.config.names import MODEL_HEADERS
 from extproc.config.schema import Config, Match, Rule
@@ -38,12 +39,17 @@ def _curl(rule: Rule, match: Match, base_url: str, key_variable: str | None) -> 
     headers = {header.name: header.value for header in match.headers if header.name not in MODEL_HEADERS}
     if rule.hostnames:
         headers["Host"] = min(rule.hostnames, key=lambda name: "*" in name).replace("*", "any")
-    body = {
+    body: dict[str, Any] = {
         "model": next(_models(match), ANY_MODEL),
         "messages": [{"role": "user", "content": "Hello"}],
         "stream": True,
     }
-    parts = ["curl", "-N", f"{base_url}/v1/chat/completions", *_flags(headers), "-d", json.dumps(body)]
+    path = "/v1/chat/completions"
+    if rule.input_schema is not None and rule.input_schema.schema_ == "Anthropic":
+        path = "/v1/messages"
+        body["max_tokens"] = 1024
+        headers["anthropic-version"] = "2023-06-01"
+    parts = ["curl", "-N", f"{base_url}{path}", *_flags(headers), "-d", json.dumps(body)]
     line = shlex.join(parts)
     return f'{line} -H "Authorization: Bearer ${key_variable}"' if key_variable else line
 

@@ -9,6 +9,8 @@ from extproc.config.schema import (
     Backend,
     CapabilityOverrides,
     Config,
+    Defaults,
+    GoogleCloud,
     HeaderMatch,
     InputSchema,
     Match,
@@ -28,12 +30,14 @@ def config_backend(backend: ResolvedBackend) -> Backend:
     spec = backend.read.spec
     assert spec is not None
     assert backend.upstream is not None
-    overrides = spec.capabilities
+    overrides, defaults, gcp = spec.capabilities, spec.defaults, spec.gcp
     return Backend(
         name=backend.name,
         output_schema=OutputSchema(schema_=spec.output_schema.schema_, version=spec.output_schema.version),
         host=backend.upstream.authority,
         capabilities=None if overrides is None else CapabilityOverrides(**overrides.model_dump(exclude_none=True)),
+        defaults=None if defaults is None else Defaults(**defaults.model_dump()),
+        gcp=None if gcp is None else GoogleCloud(**gcp.model_dump()),
     )
 
 
@@ -58,6 +62,7 @@ def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
         input_schema=None if schema is None else InputSchema(schema_=schema.schema_, version=schema.version),
         matches=matches or None,
         backends=tuple(_choice(choice) for choice in rule.choices),
+        stickiness=rule.read.rule.stickiness,
         refusal=rule.refusal,
         created=created,
     )

@@ -32,15 +32,20 @@ class Snapshot:
         routes, backends: every LLMRoute and LLMBackend, broken ones included, each name once.
         targets: Envoy Gateway's Backends as they are, by namespace and name.
         grants: what the ReferenceGrants permit.
+        services: the Services, by namespace and by name. Of a namespace that is missing nothing is known; with files
+            that is so of all.
         findings: what is to be said of objects that are in none of these.
+        unread: the kinds of which nothing can be known here, each with the reason why.
     """
 
     routes: tuple[ReadRoute, ...] = ()
     backends: tuple[ReadBackend, ...] = ()
     targets: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     grants: frozenset[Grant] = frozenset()
+    services: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
     settings: Settings = field(default_factory=Settings)
     findings: tuple[Finding, ...] = ()
+    unread: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, objects: Iterable[Mapping[str, Any] | None], settings: Settings | None = None) -> Self:

@@ -1,7 +1,7 @@
 """What to tell the owner of each object."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from controller.api.findings import Finding, Severity, Subject
@@ -29,13 +29,19 @@ class Condition:
 
 @dataclass(frozen=True, slots=True)
 class ObjectStatus:
-    """The status of one object. ``fields`` are what ``kubectl get`` shows beside the conditions."""
+    """The status of one object.
+
+    Attributes:
+        fields: what ``kubectl get`` shows beside the conditions.
+        part: the digest of what was compiled from it; empty when nothing was.
+    """
 
     subject: Subject
     generation: int
     conditions: tuple[Condition, ...]
     fields: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    part: str = ""
 
     def document(self) -> dict[str, Any]:
         """The ``.status`` to write, but for ``lastTransitionTime``."""
@@ -68,6 +74,7 @@ def route_status(route: ResolvedRoute, warnings: Sequence[Finding], part: Sequen
         ),
         {"backends": f"{route.usable}/{route.named}", "models": _models(route)} if whole else {},
         findings,
+        digest(part) if whole else "",
     )
 
 
@@ -84,6 +91,7 @@ def backend_status(backend: ResolvedBackend, warnings: Sequence[Finding], part: 
         ),
         {} if backend.upstream is None else {"target": backend.upstream.target},
         findings,
+        "" if backend.upstream is None else digest(part),
     )
 
 
@@ -95,12 +103,23 @@ def _conditions(findings: Sequence[Finding], programmed: Condition, *, followed:
         resolved = Condition(
             ConditionType.RESOLVED_REFS, "Unknown", Reason.NOT_CHECKED, "not followed, because the object is not valid"
         )
+    return accepted, resolved, programmed, *_warnings(findings)
+
+
+def with_warning(status: ObjectStatus, warning: Finding) -> ObjectStatus:
+    """The status with one warning more, which only whoever writes the configuration can know."""
+    findings = (*status.findings, warning)
+    others = [condition for condition in status.conditions if condition.type is not ConditionType.WARNINGS]
+    return replace(status, findings=findings, conditions=(*others, *_warnings(findings)))
+
+
+def _warnings(findings: Sequence[Finding]) -> tuple[Condition, ...]:
     warnings = [finding for finding in findings if finding.severity is Severity.WARNING]
     if not warnings:
-        return accepted, resolved, programmed
+        return ()
     reasons = {finding.reason for finding in warnings}
     reason = warnings[0].reason if len(reasons) == 1 else Reason.SEVERAL_WARNINGS
-    return accepted, resolved, programmed, Condition(ConditionType.WARNINGS, "True", reason, _message(warnings))
+    return (Condition(ConditionType.WARNINGS, "True", reason, _message(warnings)),)
 
 
 def _judged(findings: Sequence[Finding], condition: ConditionType, good: Reason, message: str) -> Condition:

@@ -9,6 +9,7 @@ from controller.api.reasons import Reason
 from controller.translate.foreign_backends import UnusableBackend, read_foreign_backend
 from controller.translate.grants import Grant, permits
 from controller.translate.reading import ReadBackend
+from controller.translate.services import open_ports
 from controller.translate.snapshot import Snapshot
 from extproc.config.errors import nearest, quoted
 
@@ -81,13 +82,35 @@ def _by_reference(backend: ReadBackend, ref: BackendRef, snapshot: Snapshot) -> 
         message = (
             f"{ref.kind} {quoted(ref.name)} is in namespace {quoted(namespace)}, "
             f"and no ReferenceGrant there lets LLMBackends of {quoted(own)} refer to it"
+            f"{_blindness('ReferenceGrant', snapshot)}"
         )
         return Finding(backend.subject, "spec.backendRef.namespace", message, Reason.REF_NOT_PERMITTED)
     if ref.kind == "Service":
         assert ref.port is not None
+        if (fault := _service_fault(backend, (namespace, ref.name), ref.port, snapshot)) is not None:
+            return fault
         host = f"{ref.name}.{namespace}.svc.{snapshot.settings.cluster_domain}"
         return Upstream(((host, ref.port),), _authority(host, ref.port, None), None, many=True)
     return _gateway_backend(backend, (namespace, ref.name), snapshot)
+
+
+def _service_fault(backend: ReadBackend, key: tuple[str, str], port: int, snapshot: Snapshot) -> Finding | None:
+    """Why nothing would answer there; None also where nothing is known of Services."""
+    namespace, name = key
+    if (known := snapshot.services.get(namespace)) is None:
+        return None
+    service = known.get(name)
+    if service is None:
+        guess = nearest(name, list(known))
+        hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
+        message = f"Service {quoted(name)} not found in namespace {quoted(namespace)}{hint}"
+        return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_NOT_FOUND)
+    ports = open_ports(service)
+    if ports is None or port in ports:
+        return None
+    shown = ", ".join(map(str, sorted(ports))) or "none"
+    message = f"Service {quoted(name)} in namespace {quoted(namespace)} has no port {port}; it has {shown}"
+    return Finding(backend.subject, "spec.backendRef.port", message, Reason.TARGET_UNUSABLE)
 
 
 def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snapshot) -> Upstream | Finding:
@@ -97,6 +120,7 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
         guess = nearest(name, [known for space, known in snapshot.targets if space == namespace])
         hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
         message = f"Backend {quoted(name)} ({ENVOY_GATEWAY_GROUP}) not found in namespace {quoted(namespace)}{hint}"
+        message += _blindness("Backend", snapshot)
         return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_NOT_FOUND)
     try:
         read = read_foreign_backend(target)
@@ -106,3 +130,9 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
     host, port = read.endpoints[0]
     tls_name = (read.sni or host) if read.tls or port == 443 else None
     return Upstream(read.endpoints, _authority(host, port, tls_name), tls_name, many=len(read.endpoints) > 1)
+
+
+def _blindness(kind: str, snapshot: Snapshot) -> str:
+    """What to add when an object is missing of which nothing could be known."""
+    why = snapshot.unread.get(kind)
+    return "" if why is None else f"; {why}"

@@ -1,11 +1,20 @@
 """The names both sides must agree on: API schemas, header names, the metadata namespace."""
 
 #: ``outputSchema.schema`` -> the module under ``extproc.platforms`` that serves it. A new platform is one line here.
-PLATFORMS = {"OpenAI": "openai", "AWSBedrock": "bedrock"}
+PLATFORMS = {
+    "OpenAI": "openai",
+    "AzureOpenAI": "azure",
+    "Anthropic": "anthropic",
+    "AWSBedrock": "bedrock",
+    "AWSAnthropic": "aws_anthropic",
+    "GCPVertexAI": "vertex",
+    "Gemini": "gemini",
+    "GCPAnthropic": "gcp_anthropic",
+}
 
 #: ``inputSchema.schema`` -> the package under ``extproc.dialects`` that reads it. A new client dialect is one line
 #: here.
-CLIENT_DIALECTS = {"OpenAI": "openai"}
+CLIENT_DIALECTS = {"OpenAI": "openai", "Anthropic": "anthropic"}
 
 #: The two documented names of the model, matchable in rules. They are never sent upstream.
 MODEL_HEADERS = ("x-envoy-ai-gateway-llm-model", "x-ai-eg-model")
@@ -26,6 +35,7 @@ METADATA_KEYS = (
     "model",
     "backend",
     "route",
+    "client_dialect",
 )
 
 

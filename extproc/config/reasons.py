@@ -38,7 +38,8 @@ def _unknown_field(loc: Loc, path: str) -> Finding:
 
 
 def _unknown_word(loc: Loc, path: str, value: Any) -> Finding:
-    known = _fields_at(loc[:-1])[str(loc[-1])].words
+    *outer, name = (item for item in loc if isinstance(item, str))  # a word may stand in a list
+    known = _fields_at(outer)[name].words
     listed = " or ".join(known)
     if not isinstance(value, str):
         return Finding(path, f"must be {listed}, not {_kind(value)}")

@@ -21,11 +21,16 @@ VERSION = 1
 #: The largest integer that every JSON reader and a Prometheus gauge hold exactly.
 MAX_INTEGER = 2**53 - 1
 
+#: More than any model will ever say or think in one go; it fits into 32 bits.
+MAX_TOKENS = 100_000_000
+
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"
 _NAME = r"^[!-~]([ -~]*[!-~])?$"
 _HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _PATH_VERSION = r"^[A-Za-z0-9._~/-]*$"
 _PATH_PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
+_GCP_PROJECT = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$"
+_GCP_LOCATION = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
 #: What each pattern of this schema asks for, as the end of "... is not".
 PATTERN_MEANINGS = {
@@ -34,6 +39,8 @@ PATTERN_MEANINGS = {
     _HOSTNAME: "a host name: lower-case letters, digits, hyphens and dots, *. in front for any one label, no port",
     _PATH_VERSION: "a path segment: letters, digits and ._~/-",
     _PATH_PREFIX: "a path: empty, or segments of letters, digits and ._~- with / before each and none at the end",
+    _GCP_PROJECT: "a project of Google Cloud: its id or number, in lower case",
+    _GCP_LOCATION: "a location of Google Cloud: lower-case letters, digits and hyphens, such as europe-west4 or global",
 }
 
 
@@ -46,7 +53,9 @@ class Shape(BaseModel):
 def _one_of(known: dict[str, str]) -> AfterValidator:
     def check(value: str) -> str:
         if value not in known:
-            reason = f"must be {' or '.join(known)}, not {quoted(value)}"
+            *most, last = known
+            listed = f"{', '.join(most)} or {last}" if most else last
+            reason = f"must be {listed}, not {quoted(value)}"
             raise MisfitError(Finding("", reason, nearest(value, known)))
         return value
 
@@ -56,6 +65,8 @@ def _one_of(known: dict[str, str]) -> AfterValidator:
 HeaderName = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=_HEADER_NAME), AfterValidator(str.lower)]
 Hostname = Annotated[StrictStr, Field(min_length=1, max_length=253, pattern=_HOSTNAME)]
 Name = Annotated[StrictStr, Field(min_length=1, max_length=512, pattern=_NAME)]
+EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
+Budget = Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)]
 
 
 class InputSchema(Shape):
@@ -66,7 +77,10 @@ class InputSchema(Shape):
 
 
 class OutputSchema(Shape):
-    """The API that a backend speaks. ``version``: a path prefix for OpenAI-compatible backends (default ``v1``)."""
+    """The API that a backend speaks.
+
+    ``version`` is the platform's to read: a path prefix, an api-version, an anthropic_version.
+    """
 
     schema_: Annotated[StrictStr, _one_of(PLATFORMS)] = Field(alias="schema")
     version: Annotated[StrictStr, Field(max_length=64, pattern=_PATH_VERSION)] | None = None
@@ -106,6 +120,42 @@ class CapabilityOverrides(Shape):
     thinking_blocks: StrictBool | None = None
     sampling: Literal["both", "one", "none"] | None = None
     top_k: Literal["none", "plain", "nova"] | None = None
+    maker: Literal["anthropic", "google", "amazon", "openai"] | None = None
+    max_output_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_TOKENS)] | None = None
+    prefill: StrictBool | None = None
+    efforts: Annotated[tuple[EffortWord, ...], Field(min_length=1, max_length=7)] | None = None
+    budget_range: Annotated[tuple[Budget, ...], Field(min_length=2, max_length=2)] | None = None
+    thinking_between_tools: StrictBool | None = None
+    tools_while_reasoning: StrictBool | None = None
+    developer_role: StrictBool | None = None
+    legacy_max_tokens: StrictBool | None = None
+    custom_tools: StrictBool | None = None
+    json_object: StrictBool | None = None
+    json_schema_tools: StrictBool | None = None
+    media_in_tool_results: StrictBool | None = None
+    checks_signatures: StrictBool | None = None
+    call_ids: StrictBool | None = None
+    image_detail: StrictBool | None = None
+    format_with_tools: StrictBool | None = None
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        if self.budget_range is not None and self.budget_range[0] > self.budget_range[1]:
+            raise MisfitError(Finding("budgetRange", "the least comes first, then the most"))
+        return self
+
+
+class Defaults(Shape):
+    """What requests to a backend say where the client says nothing."""
+
+    max_output_tokens: Annotated[StrictInt, Field(ge=1, le=MAX_TOKENS)] | None = None
+
+
+class GoogleCloud(Shape):
+    """Where in Google Cloud a backend is; both are parts of its paths."""
+
+    project: Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=_GCP_PROJECT)]
+    location: Annotated[StrictStr, Field(min_length=1, max_length=63, pattern=_GCP_LOCATION)]
 
 
 class Backend(Shape):
@@ -116,6 +166,8 @@ class Backend(Shape):
     #: The upstream's own host name as Envoy sends it; what a signature will cover.
     host: StrictStr | None = None
     capabilities: CapabilityOverrides | None = None
+    defaults: Defaults | None = None
+    gcp: GoogleCloud | None = None
 
 
 class WeightedBackend(Shape):
@@ -137,7 +189,7 @@ class Rule(Shape):
 
     ``source`` is the provenance (``team-a/chat@7#rules[1]``) for logs, metrics and errors. ``refusal`` keeps a rule
     whose backends are all unresolved in place: it answers 503 with this reason instead of letting another rule take
-    its traffic.
+    its traffic. ``stickiness`` keeps all turns of a conversation at one backend for as long as the weights stay.
     """
 
     name: StrictStr | None = None
@@ -147,6 +199,7 @@ class Rule(Shape):
     headers: Annotated[tuple[HeaderMatch, ...], Field(max_length=16)] | None = None
     matches: Annotated[tuple[Match, ...], Field(min_length=1, max_length=128)] | None = None
     backends: Annotated[tuple[WeightedBackend, ...], Field(max_length=128)] = ()
+    stickiness: Literal["Conversation"] | None = None
     refusal: StrictStr | None = None
     #: Unix seconds of the resource, shown by ``GET /v1/models``.
     created: Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)] = 0

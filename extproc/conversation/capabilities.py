@@ -54,6 +54,9 @@ class Capabilities(Struct, frozen=True):
         json_schema_tools: whether tools are described by JSON Schema; by the older OpenAPI subset when not.
         media_in_tool_results: whether a tool may answer with images.
         checks_signatures: whether a call without its signature is refused in the turn that made it.
+        call_ids: whether a call carries an id that its result must repeat; results go by order when not.
+        image_detail: whether an image can say how closely it is to be looked at.
+        format_with_tools: whether a demanded output format may go together with function tools.
     """
 
     structured_output: StructuredOutput = "tool"
@@ -84,6 +87,9 @@ class Capabilities(Struct, frozen=True):
     json_schema_tools: bool = True
     media_in_tool_results: bool = False
     checks_signatures: bool = False
+    call_ids: bool = False
+    image_detail: bool = False
+    format_with_tools: bool = True
 
     def overridden(self, overrides: Mapping[str, Any]) -> "Capabilities":
         """A copy with a backend's overrides applied; raises ``ValueError`` naming an unknown field."""

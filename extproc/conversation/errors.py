@@ -36,7 +36,7 @@ class ApiError:
     """One error as a caller may see it. ``status`` is the HTTP status; ``native_type`` the vendor's own word for it.
 
     ``vendor``: the message is the vendor's, which may quote the prompt or a key: it goes to the client and nowhere
-    else.
+    else. ``retry_after``: in how many seconds the vendor's body says that it is worth another try.
     """
 
     status: int
@@ -46,6 +46,7 @@ class ApiError:
     code: str | None = None
     native_type: str | None = None
     vendor: bool = False
+    retry_after: int | None = None
 
 
 class GatewayError(Exception):

@@ -9,7 +9,7 @@ blocks of one candidate come one after the other, except that an OpenAI upstream
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from msgspec import Struct
 
@@ -52,12 +52,13 @@ class ThinkingDelta(Struct, frozen=True, gc=False):
 
 
 class ToolStarted(Struct, frozen=True, gc=False):
-    """A tool call opens as block ``index``."""
+    """A tool call opens as block ``index``; ``kind`` custom: its arguments are plain text."""
 
     index: int
     id: str
     name: str
     candidate: int = 0
+    kind: Literal["function", "custom"] = "function"
 
 
 class ArgumentsDelta(Struct, frozen=True, gc=False):

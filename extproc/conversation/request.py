@@ -25,9 +25,9 @@ class Cache(Struct, frozen=True):
 class Citation(Struct, frozen=True):
     """Where a piece of text comes from.
 
-    ``kind`` says what ``start`` and ``end`` count: characters, pages or blocks of document ``document`` (its index among
-    the request's documents), blocks of a search result (``url`` is its source), or nothing (``web``). ``token`` is the
-    maker's opaque word for it (Anthropic's ``encrypted_index``).
+    ``kind`` says what ``start`` and ``end`` count: characters, pages or blocks of document ``document`` (its index
+    among the request's documents), blocks of a search result (``url`` is its source, ``document`` its index among
+    those), or nothing (``web``). ``token`` is the maker's opaque word for it (Anthropic's ``encrypted_index``).
     """
 
     kind: Literal["web", "char", "page", "block", "search_result"]
@@ -177,6 +177,7 @@ class ToolChoice(Struct, frozen=True):
     allowed: tuple[str, ...] | None = None
     parallel: bool | None = None
     path: str = "tool_choice"
+    parallel_path: str = "parallel_tool_calls"
 
 
 class Sampling(Struct, frozen=True):
@@ -255,3 +256,5 @@ class Request(Struct, frozen=True):
     cache: Cache | None = None
     api_version: str | None = None
     betas: tuple[str, ...] = ()
+    stop_path: str = "stop"
+    user_path: str = "user"

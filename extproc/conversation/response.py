@@ -90,6 +90,7 @@ class Candidate(Struct, frozen=True):
     native_stop: str
     explanation: str | None = None
     logprobs: tuple[TokenLogprob, ...] | None = None
+    vendor: Mapping[str, Any] | None = None
 
 
 class Response(Struct, frozen=True):

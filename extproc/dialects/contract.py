@@ -7,6 +7,7 @@ from typing import Final, Protocol
 from msgspec import Struct
 
 from extproc.conversation.capabilities import Capabilities
+from extproc.conversation.embeddings import EmbeddingsRequest, EmbeddingsResponse
 from extproc.conversation.errors import ApiError, Loss
 from extproc.conversation.events import Event
 from extproc.conversation.request import Request
@@ -53,7 +54,8 @@ class UpstreamRequest(Struct, frozen=True):
 
     ``output_tool`` is the name of the forced tool whose arguments are to come back as the content (a stand-in for
     structured output), None in the usual case; readers are told it. ``headers`` are set on the request, over the
-    client's. ``tool_names``: the client's name of each tool that had to be sent under another one.
+    client's. ``tool_names``: the client's name of each tool that had to be sent under another one. ``custom_tools``:
+    the names of tools that take plain text, and were sent as functions with that text as their member ``input``.
     """
 
     body: bytes
@@ -61,6 +63,7 @@ class UpstreamRequest(Struct, frozen=True):
     output_tool: str | None = None
     headers: tuple[tuple[str, str], ...] = ()
     tool_names: Mapping[str, str] = _SAME_NAMES
+    custom_tools: frozenset[str] = frozenset()
 
 
 class Listed(Struct, frozen=True):
@@ -130,7 +133,7 @@ class ClientDialect(Protocol):
     def read_request(self, body: bytes, headers: Mapping[str, str] = NO_HEADERS) -> Request:
         """The whole request; raises ``ClientError`` naming the JSON path. ``headers``: names in lower case."""
 
-    def write_count(self, input_tokens: int) -> bytes:
+    def write_count_answer(self, input_tokens: int) -> bytes:
         """The answer to a request to count tokens."""
 
     def write_models(self, models: Sequence[Listed], wanted: str | None, query: str) -> bytes | None:
@@ -193,3 +196,27 @@ class UpstreamDialect(Protocol):
 
     def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
         """The error of a reply that is not 2xx; never raises."""
+
+
+class EmbeddingsClient(Protocol):
+    """The client's side of embeddings."""
+
+    name: str
+
+    def read_request(self, body: bytes) -> EmbeddingsRequest:
+        """The whole request; raises ``ClientError`` naming the JSON path."""
+
+    def write_response(self, response: EmbeddingsResponse, request: EmbeddingsRequest, identity: Identity) -> bytes:
+        """The answer's body; raises ``UpstreamError`` for vectors that the client's form cannot hold."""
+
+
+class EmbeddingsDialect(Protocol):
+    """The upstream's side of embeddings; ``Platform.embeddings_dialect`` names it. Errors are its platform's."""
+
+    name: str
+
+    def write_request(self, request: EmbeddingsRequest, model: str) -> UpstreamRequest:
+        """The upstream's body for its ``model``; raises ``Refusal`` for more texts than it takes, naming the limit."""
+
+    def read_response(self, body: bytes, headers: Mapping[str, str], request: EmbeddingsRequest) -> EmbeddingsResponse:
+        """The answer; raises ``UpstreamError`` when it is none, or has not one vector for each text."""

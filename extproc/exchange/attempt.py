@@ -4,7 +4,7 @@ The exchange (the router role) picks a backend and holds the client; an attempt 
 of the routing, so that a later role can make several of them for one request.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -28,7 +28,10 @@ class Outgoing(Struct):
 
 
 class Answer(Struct):
-    """What a whole response body becomes. ``body`` None leaves the upstream's bytes."""
+    """What a whole response body becomes. ``body`` None leaves the upstream's bytes.
+
+    ``lost``: paths of the upstream's answer that the client's dialect cannot hold.
+    """
 
     status: int | None = None
     body: bytes | None = None
@@ -36,6 +39,7 @@ class Answer(Struct):
     usage: Usage = NO_USAGE
     model: str | None = None
     error: ApiError | None = None
+    lost: tuple[str, ...] = ()
 
 
 class Flow(Protocol):
@@ -63,13 +67,15 @@ class Flow(Protocol):
 class Handling(Struct):
     """How the response is to be treated.
 
-    ``whole`` when buffered, ``flow`` when streamed, neither when it just passes.
+    ``whole`` when buffered, ``flow`` when streamed, neither when it just passes. ``lost`` grows while it flows: the
+    paths of the upstream's stream that could not be told.
     """
 
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
     whole: Callable[[bytes], Answer] | None = None
     flow: Flow | None = None
+    lost: Sequence[str] = ()
 
 
 class Attempt(Protocol):

@@ -1,10 +1,19 @@
 """Which paths are served, and what they are.
 
-Paths are OpenAI's (https://platform.openai.com/docs/api-reference, read 2026-11-22). A query string is ignored.
+Paths are OpenAI's (https://platform.openai.com/docs/api-reference) and Anthropic's (https://platform.claude.com/docs/
+en/api, both read 2026-11-22). They do not clash, but for the list of models, which is Anthropic's when the request
+names an ``anthropic-version``; below ``/openai`` and ``/anthropic`` everything is that vendor's. A query string is
+ignored.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
+
+from extproc.exchange.messages import Headers
+
+#: A header that every request of Anthropic's API carries, and no other's.
+_ANTHROPIC = "anthropic-version"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,42 +47,67 @@ class Found:
     model_id: str | None = None
 
 
-MODELS = Endpoint("models", methods=("GET", "HEAD"))
+_READ = ("GET", "HEAD")
+MODELS = {client: Endpoint("models", client, _READ) for client in ("OpenAI", "Anthropic")}
 
-_ENDPOINTS = {
-    f"/v1/{endpoint.below}": Found(endpoint)
-    for endpoint in (
-        Endpoint("chat", path="chat/completions", translated=True, metered_stream=True),
-        Endpoint("completions", metered_stream=True),
-        Endpoint("embeddings"),
-        Endpoint("responses"),
-        Endpoint("images/generations"),
-        Endpoint("audio/speech"),
-        Endpoint("audio/transcriptions", multipart=True),
-        Endpoint("audio/translations", multipart=True),
-        Endpoint("moderations"),
-        Endpoint("rerank"),
-        MODELS,
-    )
-}
+_OPENAI = (
+    Endpoint("chat", path="chat/completions", translated=True, metered_stream=True),
+    Endpoint("completions", metered_stream=True),
+    Endpoint("embeddings", translated=True),
+    Endpoint("responses"),
+    Endpoint("images/generations"),
+    Endpoint("audio/speech"),
+    Endpoint("audio/transcriptions", multipart=True),
+    Endpoint("audio/translations", multipart=True),
+    Endpoint("moderations"),
+    Endpoint("rerank"),
+)
+_ANTHROPICS = (
+    Endpoint("chat", "Anthropic", path="messages", translated=True),
+    Endpoint("count_tokens", "Anthropic", path="messages/count_tokens", translated=True),
+)
+_PREFIXES = {"OpenAI": "/openai", "Anthropic": "/anthropic"}
+_MODEL_LISTS = ("/v1/models", *(f"{prefix}/v1/models" for prefix in _PREFIXES.values()))
 
-_MODEL_PREFIX = "/v1/models/"
+
+def _paths() -> Iterator[tuple[str, Found]]:
+    for endpoint in (*_OPENAI, *_ANTHROPICS):
+        for prefix in ("", _PREFIXES[endpoint.client]):
+            yield f"{prefix}/v1/{endpoint.below}", Found(endpoint)
 
 
-def maybe_endpoint(path: str, prefix: str) -> Found | None:
+_ENDPOINTS = dict(_paths())
+
+
+def maybe_endpoint(path: str, prefix: str, headers: Headers) -> Found | None:
     """The endpoint at ``path`` (``:path``, query included), or None. ``prefix`` is the gateway's own path prefix."""
-    path = path.partition("?")[0]
-    if prefix:
-        if not path.startswith(prefix):
-            return None
-        path = path[len(prefix) :]
-    found = _ENDPOINTS.get(path)
-    if found is None and path.startswith(_MODEL_PREFIX) and len(path) > len(_MODEL_PREFIX):
-        return Found(MODELS, unquote(path[len(_MODEL_PREFIX) :]))
-    return found
+    bare = _below(path, prefix)
+    if bare is None:
+        return None
+    found = _ENDPOINTS.get(bare)
+    return found if found is not None else _maybe_models(bare, headers)
 
 
-def client_of(path: str) -> str:
-    """The client dialect an unserved path is answered in."""
-    del path
-    return "OpenAI"
+def client_of(path: str, prefix: str, headers: Headers) -> str:
+    """The client dialect in which the answer to an unserved path is written."""
+    bare = _below(path, prefix) or path
+    if bare.startswith((f"{_PREFIXES['Anthropic']}/", "/v1/messages")):
+        return "Anthropic"
+    if bare.startswith(f"{_PREFIXES['OpenAI']}/"):
+        return "OpenAI"
+    return "Anthropic" if _ANTHROPIC in headers else "OpenAI"
+
+
+def _below(path: str, prefix: str) -> str | None:
+    bare = path.partition("?")[0]
+    if not prefix:
+        return bare
+    return bare.removeprefix(prefix) if bare.startswith(prefix) else None
+
+
+def _maybe_models(path: str, headers: Headers) -> Found | None:
+    for listed in _MODEL_LISTS:
+        if path == listed or (path.startswith(f"{listed}/") and len(path) > len(listed) + 1):
+            model_id = unquote(path[len(listed) + 1 :]) or None
+            return Found(MODELS[client_of(path, "", headers)], model_id)
+    return None

@@ -10,7 +10,7 @@ from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
 from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
 from extproc.platforms.contract import Place, Platform
-from extproc.registry import platform, upstream_dialect
+from extproc.registry import platform
 from extproc.routing.index import Choice, Index, compile_index
 
 
@@ -77,26 +77,34 @@ class Target(Struct, frozen=True):
     platform: Platform
     place: Place
     path: str
-    #: The back end to translate with; None when the backend speaks the client's own dialect.
-    upstream: UpstreamDialect | None
+    #: Whether it speaks the client's own dialect, so that bytes can pass.
+    same_dialect: bool
 
 
 def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: str, *, stream: bool) -> Target | None:
     """Where the request goes, None when this backend's platform cannot serve the operation."""
     host = platform(choice.schema)
-    place = Place(model, stream, choice.version)
+    gcp = choice.gcp
+    place = (
+        Place(model, stream, choice.version)
+        if gcp is None
+        else Place(model, stream, choice.version, gcp.project, gcp.location)
+    )
     path = host.path(operation, place)
-    if path is None:
-        return None
-    return Target(host, place, path, None if host.dialect == client.name else upstream_dialect(host.dialect))
+    return None if path is None else Target(host, place, path, host.dialect == client.name)
 
 
 def destination_of(choice: Choice, target: Target, upstream: UpstreamDialect) -> Destination:
     """Where a translated request goes: the bundled table's word on the model, less what the backend knows better."""
-    host, place = target.platform, target.place
+    host, place, defaults = target.platform, target.place, choice.defaults
     known = upstream.capabilities(place.model)
     if choice.capabilities is not None:
         known = known.overridden(choice.capabilities.model_dump(exclude_none=True))
     return Destination(
-        place.model, known, host.version(place.version), fetches_urls=host.fetches_urls, hosted=host.hosted
+        place.model,
+        known,
+        host.version(place.version),
+        None if defaults is None else defaults.max_output_tokens,
+        host.fetches_urls,
+        host.hosted,
     )

@@ -13,7 +13,7 @@ Rules:
    be said.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from typing import Any, ClassVar
 
@@ -24,6 +24,7 @@ from extproc.exchange import replies
 from extproc.exchange.attempt import Answer, Attempt, Flow, Handling
 from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Found, client_of, maybe_endpoint
+from extproc.exchange.failures import identified_by
 from extproc.exchange.gateway import Gateway
 from extproc.exchange.messages import (
     PASS,
@@ -59,7 +60,19 @@ class State(Enum):
 class Exchange:
     """One request. Not shared between requests, not used after ``finish``."""
 
-    __slots__ = ("_attempt", "_client", "_flow", "_found", "_gateway", "_headers", "_whole", "edges", "record", "state")
+    __slots__ = (
+        "_attempt",
+        "_client",
+        "_flow",
+        "_found",
+        "_gateway",
+        "_headers",
+        "_lost",
+        "_whole",
+        "edges",
+        "record",
+        "state",
+    )
 
     def __init__(self, gateway: Gateway, edges: Edges) -> None:
         self._gateway = gateway
@@ -72,6 +85,7 @@ class Exchange:
         self._attempt: Attempt | None = None
         self._flow: Flow | None = None
         self._whole: Callable[[bytes], Answer] | None = None
+        self._lost: Sequence[str] = ()
 
     def receive(self, event: Event) -> Action:
         """The action for one event. Raises only for a bug, or an order of events that no documented setup produces."""
@@ -107,8 +121,9 @@ class Exchange:
         record.method = headers.get(":method", "")
         path = headers.get(":path", "")
         self._headers = headers
-        found = maybe_endpoint(path, self._gateway.config.path_prefix)
-        self._client = client_dialect(found.endpoint.client if found else client_of(path))
+        prefix = self._gateway.config.path_prefix
+        found = maybe_endpoint(path, prefix, headers)
+        self._client = client_dialect(found.endpoint.client if found else client_of(path, prefix, headers))
         record.client_dialect = self._client.name
         if found is None:
             error = ApiError(
@@ -129,12 +144,17 @@ class Exchange:
         return PASS
 
     def _models(self, found: Found) -> Action:
-        models = self._gateway.index.models(self._headers.get(":authority", ""))
-        body = replies.models_body(models, found.model_id)
+        host, _, query = self._headers.get(":authority", ""), *self._headers.get(":path", "").partition("?")[1:]
+        try:
+            body = replies.models_body(
+                self._client, self._gateway.index.models(host, found.endpoint.client), found, query
+            )
+        except ClientError as error:
+            return self._refuse(error.error, replies.details_of(error.error), "client_error")
         if body is None:
             return self._refuse(replies.no_such_model(found.model_id or ""), "llmroute_model_not_found", "client_error")
         self._close(200, "ok")
-        return Reply(200, body, "llmroute_models", replies.JSON)
+        return Reply(200, body, "llmroute_models", self._own_headers())
 
     def _no_body(self, event: RequestTrailers) -> Action:
         del event
@@ -166,13 +186,16 @@ class Exchange:
         details = event.attributes.get("response.code_details", "via_upstream")
         if details != "via_upstream" or self._attempt is None:
             return self._own_reply(event, status, details)
-        record.upstream_request_id = event.headers.get("x-amzn-requestid", event.headers.get("x-request-id", ""))
+        record.upstream_request_id = replies.upstream_id(event.headers)
+        patience = replies.patience(event.headers, self.edges.wall) if status >= 400 else ()
         try:
             handling = self._attempt.response(status, event.headers, end=event.end)
         except UpstreamError as broken:
-            return self._refuse(
-                broken.error, "llmroute_upstream_error", "upstream_error", replies.kept_headers(event.headers)
-            )
+            kept = dict((*replies.kept_headers(event.headers), *patience))
+            shown = replies.shown(broken.error, self._client.name)
+            return self._refuse(shown, "llmroute_upstream_error", "upstream_error", tuple(kept.items()))
+        if patience:
+            handling.set_headers = (*handling.set_headers, *patience)
         return self._handle(handling, status, end=event.end)
 
     def _own_reply(self, event: ResponseHeaders, status: int, details: str) -> Action:
@@ -181,12 +204,14 @@ class Exchange:
             self._close(status, "ok", at_end=event.end)
             return PASS
         error = replies.own_reply(status, details, self.record.backend)
-        kept = replies.kept_headers(event.headers)
+        kept = replies.kept_headers(event.headers) or replies.retry_headers(error)
+        if replies.was_retried(event.attributes.get("response.flags", "")):
+            kept = (*kept, replies.NO_RETRY)
         outcome: Outcome = "client_error" if error.status in {408, 413} else "gateway_error"
-        return self._refuse(error, details, outcome, kept or replies.retry_headers(error))
+        return self._refuse(error, details, outcome, kept)
 
     def _handle(self, handling: Handling, status: int, *, end: bool) -> Action:
-        self._flow, self._whole = handling.flow, handling.whole
+        self._flow, self._whole, self._lost = handling.flow, handling.whole, handling.lost
         if self._flow is not None:
             self.state, mode = State.STREAMING, BodyMode.STREAMED
             self.record.stream = True
@@ -227,10 +252,12 @@ class Exchange:
         if owed and flow.fault is not None:
             # Read only while the headers are held back, as when the whole answer came at once; else Envoy cuts.
             body = self._client.write_error(flow.fault)
-            return Reply(502, body, "llmroute_upstream_truncated", replies.JSON, metadata)
+            return Reply(502, body, "llmroute_upstream_truncated", self._own_headers(), metadata)
         return PASS if metadata is None else Proceed(metadata=metadata)
 
     def _end_stream(self, flow: Flow) -> None:
+        if self._lost:
+            self.record.lost = tuple(replies.safe_path(path) for path in self._lost)
         self._close(self.record.status, "ok" if flow.fault is None else "upstream_error")
         self.record.error = "" if flow.fault is None else replies.logged(flow.fault)
 
@@ -245,6 +272,10 @@ class Exchange:
             answer = Answer(
                 broken.error.status, self._client.write_error(broken.error), "application/json", error=broken.error
             )
+        if answer.error is not None and answer.status is not None:
+            answer.status = replies.shown(answer.error, self._client.name).status
+        if answer.lost:
+            record.lost = tuple(map(replies.safe_path, answer.lost))
         status = answer.status or record.status
         self._close(status, "ok" if answer.error is None and status < 400 else "upstream_error")
         record.error = "" if answer.error is None else replies.logged(answer.error)
@@ -257,7 +288,9 @@ class Exchange:
         del event
         action = self._whole_body(ResponseBody(b"", end=True))
         if isinstance(action, Proceed) and action.body is not None:
-            return Reply(self.record.status, action.body, "llmroute_upstream_error", replies.JSON, action.metadata)
+            return Reply(
+                self.record.status, action.body, "llmroute_upstream_error", self._own_headers(), action.metadata
+            )
         return action
 
     def _foreign(self, event: ResponseHeaders) -> Action:
@@ -277,10 +310,16 @@ class Exchange:
         record = self.record
         record.error = replies.logged(error)
         metadata = {"model": record.model} if record.model else None
-        named = (("x-request-id", record.request_id),) if record.request_id else ()
         return Reply(
-            error.status, self._client.write_error(error), details, (*replies.JSON, *named, *headers), metadata
+            error.status,
+            self._client.write_error(error),
+            details,
+            (*self._own_headers(), *headers, *replies.advice(error)),
+            metadata,
         )
+
+    def _own_headers(self) -> tuple[tuple[str, str], ...]:
+        return (*replies.JSON, *identified_by(self.record.request_id, self._client.name))
 
     def _close(self, status: int, outcome: Outcome, *, at_end: bool = True) -> None:
         self.state = State.DONE

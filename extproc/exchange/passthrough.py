@@ -9,18 +9,21 @@ from extproc.conversation.response import Usage
 from extproc.dialects.contract import ClientDialect, StreamTap
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Answer, Handling, Outgoing, is_json, media_type
 from extproc.exchange.endpoints import Endpoint
+from extproc.exchange.failures import identified_by, read_error
+from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.wrapping import Unwrapper, maybe_unwrapper, undecodable
 from extproc.wire import multipart
-from extproc.wire.encoding import StreamDecoder, decode_all
+from extproc.wire.encoding import decode_all
 from extproc.wire.errors import WireError
 
 
 class CountedFlow:
     """A compressed stream: passed as it came, counted on a decoded copy."""
 
-    def __init__(self, tap: StreamTap, decoder: StreamDecoder) -> None:
+    def __init__(self, tap: StreamTap, unwrapper: Unwrapper) -> None:
         self._tap = tap
-        self._decoder: StreamDecoder | None = decoder
+        self._unwrapper: Unwrapper | None = unwrapper
 
     @property
     def usage(self) -> Usage:
@@ -39,31 +42,31 @@ class CountedFlow:
 
     def feed(self, chunk: bytes) -> bytes:
         """The chunk itself. A copy that cannot be decoded is not counted further; the client still gets every byte."""
-        if self._decoder is not None:
+        if self._unwrapper is not None:
             try:
-                self._tap.feed(self._decoder.feed(chunk))
+                self._tap.feed(self._unwrapper.feed(chunk))
             except WireError:
-                self._decoder = None
+                self._unwrapper = None
         return chunk
 
     def finish(self) -> bytes:
         """Nothing: a compressed stream cannot be added to. What the copy's end tells is accounted."""
-        if self._decoder is not None:
+        if self._unwrapper is not None:
             with suppress(WireError):
-                self._decoder.finish()
+                self._unwrapper.finish()
             self._tap.finish()
         return b""
 
 
-class DecodedFlow:
-    """A compressed stream from which the gateway's own usage event must go.
+class UnwrappedFlow:
+    """A stream that is not passed as it came: something around it must go, or the gateway's own usage event in it.
 
-    Decoded, so that the client gets plain bytes.
+    The client gets plain bytes.
     """
 
-    def __init__(self, tap: StreamTap, decoder: StreamDecoder, dialect: ClientDialect) -> None:
+    def __init__(self, tap: StreamTap, unwrapper: Unwrapper, dialect: ClientDialect) -> None:
         self._tap = tap
-        self._decoder = decoder
+        self._unwrapper = unwrapper
         self._dialect = dialect
         self._broken: ApiError | None = None
 
@@ -83,18 +86,24 @@ class DecodedFlow:
         return self._tap.ended
 
     def feed(self, chunk: bytes) -> bytes:
-        """The decoded bytes less the usage event; a broken encoding ends the stream with an error event."""
+        """The plain bytes less the usage event; a broken encoding ends the stream with an error event."""
         if self._broken is not None:
             return b""
         try:
-            return self._tap.feed(self._decoder.feed(chunk))
+            return self._tap.feed(self._unwrapper.feed(chunk))
         except WireError as error:
-            self._broken = ApiError(502, Kind.SERVER, f"the upstream's stream cannot be decoded: {error}")
+            self._broken = undecodable(error)
             return self._dialect.error_event(self._broken)
 
     def finish(self) -> bytes:
         """What the tap still holds."""
-        return b"" if self._broken is not None else self._tap.finish()
+        if self._broken is not None:
+            return b""
+        try:
+            rest = self._unwrapper.finish()
+        except WireError:
+            rest = b""  # the tap knows whether anything is missing
+        return (self._tap.feed(rest) if rest else b"") + self._tap.finish()
 
 
 class Passthrough(Struct):
@@ -105,23 +114,29 @@ class Passthrough(Struct):
 
     dialect: ClientDialect
     endpoint: Endpoint
+    target: Target
     path: str
     model: str | None
     stream: bool
     headers: Headers
+    request_id: str = ""
     strip_usage: bool = False
 
     def request(self, body: bytes) -> Outgoing:
-        """The client's bytes, edited in place where the route says so."""
+        """The client's bytes, edited in place where the route says so, and as the platform wants them."""
         if self.endpoint.multipart and media_type(self.headers) == "multipart/form-data":
             return self._multipart(body)
         meter = self.stream and self.endpoint.metered_stream and not self.dialect.asks_usage(body)
         edited = self.dialect.edit(body, model=self.model, include_usage=meter)
-        if edited is body:
-            return Outgoing(self.path)
+        target = self.target
+        dressed = target.platform.dress(edited, self.headers, self.endpoint.operation, target.place)
+        if dressed.body is body:
+            return Outgoing(self.path, None, dressed.remove_headers, dressed.losses, dressed.set_headers)
         self.strip_usage = meter
-        # A stream from which an event must go is asked for uncompressed, so that it passes without being re-coded.
-        return Outgoing(self.path, edited, ("accept-encoding",) if meter else ())
+        # A stream from which something must go is asked for uncompressed, so that it passes without being re-coded.
+        rewritten = meter or target.platform.hosted
+        removed = (*dressed.remove_headers, "accept-encoding") if rewritten else dressed.remove_headers
+        return Outgoing(self.path, dressed.body, removed, dressed.losses, dressed.set_headers)
 
     def _multipart(self, body: bytes) -> Outgoing:
         if self.model is None:
@@ -133,46 +148,61 @@ class Passthrough(Struct):
         return Outgoing(self.path, multipart.replace(body, field, self.model.encode()))
 
     def response(self, status: int, headers: Headers, *, end: bool) -> Handling:
-        """Streams are tapped, JSON is read for usage, an error that is not JSON is put into the dialect."""
+        """Streams are tapped, JSON is read for usage, an error that is not the dialect's own is put into it."""
+        host = self.target.platform
+        # A cloud names its answers by headers of its own, which no SDK of the maker looks for.
+        identified = identified_by(self.request_id if host.hosted else "", self.dialect.name, headers)
         if end:
-            return Handling()
+            return Handling(identified)
         kind = media_type(headers)
         encoding = headers.get("content-encoding", "")
         if status >= 400:
-            if is_json(kind):
+            if is_json(kind) and not host.hosted:
                 return Handling()
-            return Handling(whole=lambda body: self._error(status, body, encoding))
-        if kind == self.dialect.stream_content_type:
-            return self._stream(encoding)
+            return Handling(identified, whole=lambda body: self._error(status, headers, body))
+        if kind == (host.stream_content_type or self.dialect.stream_content_type):
+            return self._stream(encoding, identified)
         if is_json(kind):
-            return Handling(whole=lambda body: self._answer(body, encoding))
-        return Handling()
+            return Handling(identified, whole=lambda body: self._answer(body, encoding))
+        return Handling(identified)
 
-    def _stream(self, encoding: str) -> Handling:
+    def _stream(self, encoding: str, identified: tuple[tuple[str, str], ...]) -> Handling:
+        host = self.target.platform
         tap = self.dialect.stream_tap(strip_usage=self.strip_usage)
-        if not encoding or encoding == "identity":
-            return Handling(remove_headers=("content-length",), flow=tap)
         try:
-            decoder = StreamDecoder(encoding, MAX_DECODED_BYTES)
+            unwrapper = maybe_unwrapper(encoding, host)
         except WireError:
             return Handling()
-        if self.strip_usage:
-            flow = DecodedFlow(tap, decoder, self.dialect)
-            return Handling(remove_headers=("content-length", "content-encoding"), flow=flow)
-        return Handling(remove_headers=("content-length",), flow=CountedFlow(tap, decoder))
+        if unwrapper is None:
+            return Handling(identified, ("content-length",), flow=tap)
+        if host.stream_content_type is not None:
+            identified = (("content-type", self.dialect.stream_content_type), *identified)
+        elif not self.strip_usage:
+            return Handling(identified, ("content-length",), flow=CountedFlow(tap, unwrapper))
+        flow = UnwrappedFlow(tap, unwrapper, self.dialect)
+        return Handling(identified, ("content-length", "content-encoding"), flow=flow)
 
     def _answer(self, body: bytes, encoding: str) -> Answer:
         try:
-            usage, model = self.dialect.read_usage(decode_all(body, encoding, MAX_DECODED_BYTES))
+            plain = decode_all(body, encoding, MAX_DECODED_BYTES)
         except WireError:
             return Answer()
-        return Answer(usage=usage, model=model)
+        told = self.target.platform.undress(plain, self.endpoint.operation)
+        usage, model = self.dialect.read_usage(told)
+        return Answer(body=None if told is plain else told, usage=usage, model=model)
 
-    def _error(self, status: int, body: bytes, encoding: str) -> Answer:
+    def _error(self, status: int, headers: Headers, body: bytes) -> Answer:
         try:
-            text = decode_all(body, encoding, MAX_DECODED_BYTES)[:500].decode("utf-8", "replace").strip()
+            plain = decode_all(body, headers.get("content-encoding", ""), MAX_DECODED_BYTES)
         except WireError:
-            text = ""
+            plain = b""
+        host = self.target.platform
+        if host.error_dialect(headers, plain) != host.dialect:
+            error = read_error(self.target, status, headers, plain)
+            return Answer(error.status, self.dialect.write_error(error), "application/json", error=error)
+        if is_json(media_type(headers)):
+            return Answer()
+        text = plain[:500].decode("utf-8", "replace").strip()
         error = ApiError(
             status, kind_of(status), text or f"the upstream answered {status} without a readable body", vendor=True
         )

@@ -14,7 +14,8 @@ class Record(Struct, gc=False):
 
     ``outcome`` ``disconnected``: the stream ended before the answer did; whether client or upstream left is known to
     Envoy alone (its response flags). ``dropped`` names the request fields that did not reach the upstream, the first of
-    them; ``dropped_more`` counts the others. ``error`` holds our own words only, never the client's or the vendor's.
+    them; ``dropped_more`` counts the others. ``lost`` names what of the upstream's answer the client could not be told.
+    ``error`` holds our own words only, never the client's or the vendor's.
     """
 
     request_id: str = ""
@@ -33,6 +34,7 @@ class Record(Struct, gc=False):
     usage: Usage = NO_USAGE
     dropped: tuple[str, ...] = ()
     dropped_more: int = 0
+    lost: tuple[str, ...] = ()
     upstream_request_id: str = ""
     started: float = 0.0
     routed: float | None = None

@@ -1,13 +1,17 @@
 """The answers the gateway gives itself, and the small print of headers and metadata."""
 
 import re
-from collections.abc import Mapping, Sequence
-
-import msgspec
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from email.utils import parsedate_to_datetime
+from typing import Final
 
 from extproc.conversation.errors import ApiError, Kind
 from extproc.conversation.response import Usage
+from extproc.dialects.contract import ClientDialect, Listed
 from extproc.exchange.attempt import Answer
+from extproc.exchange.endpoints import Found
 from extproc.exchange.messages import Headers
 from extproc.exchange.passthrough import kind_of
 from extproc.routing.index import Model
@@ -17,16 +21,12 @@ JSON = (("content-type", "application/json"),)
 _PLAIN_PATH = re.compile(r"[A-Za-z0-9_.:#\[\]-]{1,96}")
 
 
-def models_body(models: Sequence[Model], wanted: str | None) -> bytes | None:
-    """The model list in OpenAI's form, or one model of it; None when the wanted one is not there."""
-    shown = [
-        {"id": m.id, "object": "model", "created": m.created, "owned_by": m.owned_by}
-        for m in models
-        if wanted is None or m.id == wanted
-    ]
-    if wanted is None:
-        return msgspec.json.encode({"object": "list", "data": shown})
-    return msgspec.json.encode(shown[0]) if shown else None
+def models_body(client: ClientDialect, models: Sequence[Model], found: Found, query: str) -> bytes | None:
+    """The models in the client's form, or one of them; None when the wanted one is not there.
+
+    Raises ``ClientError`` for a query that asks for no page.
+    """
+    return client.write_models([Listed(m.id, m.created, m.owned_by) for m in models], found.model_id, query)
 
 
 def no_such_model(model: str) -> ApiError:
@@ -73,13 +73,81 @@ def retry_headers(error: ApiError) -> tuple[tuple[str, str], ...]:
     return (("retry-after", "1"),) if error.status == 503 else ()
 
 
+def upstream_id(headers: Headers) -> str:
+    """The vendor's own id of an answer, by which its support finds it; empty when it names none."""
+    for name in ("x-amzn-requestid", "request-id", "x-request-id"):
+        if (found := headers.get(name)) is not None:
+            return found
+    return ""
+
+
+#: Tells the SDKs of both vendors not to try again: somebody has, or it would not help.
+NO_RETRY: Final = ("x-should-retry", "false")
+
+#: The longest wait, in seconds, that a client is asked for. anthropic-python sleeps for as long as it is told, be it
+#: a month; openai-python gives up above this (2.12 and 3.54 ``_base_client.py``, 2026-11-22).
+MAX_PATIENCE_S: Final = 120
+
+
+def patience(headers: Headers, wall: Callable[[], float]) -> tuple[tuple[str, str], ...]:
+    """What must be set so that no upstream sends a client to sleep; ``wall`` is the time in Unix seconds."""
+    shorter = []
+    if _seconds(headers.get("retry-after"), wall) > MAX_PATIENCE_S:
+        shorter.append(("retry-after", str(MAX_PATIENCE_S)))
+    if _seconds(headers.get("retry-after-ms"), wall) > MAX_PATIENCE_S * 1000:
+        shorter.append(("retry-after-ms", str(MAX_PATIENCE_S * 1000)))
+    return tuple(shorter)
+
+
+def _seconds(value: str | None, wall: Callable[[], float]) -> float:
+    if value is None:
+        return 0
+    with suppress(ValueError):
+        return float(value)
+    with suppress(ValueError):  # an HTTP date
+        return parsedate_to_datetime(value).timestamp() - wall()
+    return 0
+
+
+#: Envoy's response flag URX: it has tried as often as it may (``UpstreamRetryLimitExceeded``, bit 15).
+_RETRIES_USED_UP: Final = 1 << 15
+
+
+def was_retried(flags: str) -> bool:
+    """Whether Envoy itself tried again and gave up; ``flags`` is the number ``response.flags``."""
+    return flags.isdecimal() and bool(int(flags) & _RETRIES_USED_UP)
+
+
+def shown(error: ApiError, client: str) -> ApiError:
+    """The error with the status that ``client``'s API has for it.
+
+    An account of the operator's that is out of money is no business of the client's card (402), but a limit (429); and
+    what is overloaded is 529 at Anthropic and 503 everywhere else.
+    """
+    status = error.status
+    if error.kind is Kind.BILLING:
+        status = 429
+    elif error.kind is Kind.OVERLOADED and status in {503, 529}:
+        status = 529 if client == "anthropic" else 503
+    return error if status == error.status else replace(error, status=status)
+
+
+def advice(error: ApiError) -> tuple[tuple[str, str], ...]:
+    """Headers that say whether and when another try may help, where the error itself knows."""
+    if error.kind is Kind.BILLING:
+        return (NO_RETRY,)
+    if error.retry_after is not None:
+        return (("retry-after", str(min(error.retry_after, MAX_PATIENCE_S))),)
+    return ()
+
+
+_KEPT: Final = frozenset({"retry-after", "retry-after-ms", "x-should-retry", "www-authenticate"})
+_LIMITS: Final = ("x-ratelimit-", "anthropic-ratelimit-")
+
+
 def kept_headers(headers: Headers) -> tuple[tuple[str, str], ...]:
     """What a caller still needs of a reply whose body is rewritten: when to come back, and how to identify itself."""
-    return tuple(
-        (name, value)
-        for name, value in headers.items()
-        if name in {"retry-after", "www-authenticate"} or name.startswith("x-ratelimit-")
-    )
+    return tuple((name, value) for name, value in headers.items() if name in _KEPT or name.startswith(_LIMITS))
 
 
 def logged(error: ApiError) -> str:
@@ -111,7 +179,11 @@ def replaced(answer: Answer) -> tuple[tuple[tuple[str, str], ...], tuple[str, ..
         headers.append((":status", str(answer.status)))
     if answer.content_type is not None:
         headers.append(("content-type", answer.content_type))
-    return tuple(headers), ("content-encoding",)
+    error = answer.error
+    if error is None:
+        return tuple(headers), ("content-encoding",)
+    hopeless = ("retry-after", "retry-after-ms") if error.kind is Kind.BILLING else ()
+    return (*headers, *advice(error)), ("content-encoding", *hopeless)
 
 
 def usage_metadata(usage: Usage) -> Mapping[str, str | int] | None:

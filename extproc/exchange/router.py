@@ -10,12 +10,14 @@ from extproc.dialects.contract import ClientDialect, Identity, Peek
 from extproc.exchange import replies
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
 from extproc.exchange.edges import Edges
+from extproc.exchange.embedding import Embedding
 from extproc.exchange.endpoints import Endpoint
-from extproc.exchange.gateway import Gateway, destination_of, maybe_target
+from extproc.exchange.gateway import Gateway, Target, destination_of, maybe_target
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
 from extproc.exchange.record import Record
-from extproc.exchange.translation import Translation
+from extproc.exchange.translation import Counting, Translation
+from extproc.registry import embeddings_client, embeddings_dialect, upstream_dialect
 from extproc.routing.index import Choice, Route
 from extproc.wire import multipart
 from extproc.wire.encoding import decode_all
@@ -57,7 +59,7 @@ def route(intake: Intake, edges: Edges) -> Routed:
         raise ClientError(f"model: longer than {MAX_MODEL_CHARS} characters", param="model")
     record.model, record.stream = peek.model, peek.stream
     rule = _rule(intake, peek.model)
-    choice = _backend(rule, edges.draw)
+    choice = _backend(intake, rule, body, edges.draw)
     model = choice.model_name_override or peek.model
     record.route, record.backend, record.upstream_model = rule.source, choice.name, model
     attempt = _attempt(intake, choice, peek, edges)
@@ -105,10 +107,10 @@ def _rule(intake: Intake, model: str) -> Route:
     return rule
 
 
-def _backend(rule: Route, draw: Callable[[], float]) -> Choice:
+def _backend(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float]) -> Choice:
     if rule.refusal:
         reason = rule.refusal
-    elif (choice := rule.choose(draw() if len(rule.backends) > 1 else 0.0)) is not None:
+    elif (choice := _chosen(intake, rule, body, draw)) is not None:
         return choice
     else:
         reason = "it has no backend with a weight above 0"
@@ -117,40 +119,70 @@ def _backend(rule: Route, draw: Callable[[], float]) -> Choice:
     )
 
 
+def _chosen(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float]) -> Choice | None:
+    if len(rule.backends) <= 1:
+        return rule.choose(0.0)
+    if rule.sticky and intake.endpoint.translated and (key := intake.client.sticky_key(body)):
+        return rule.choose_for(key)
+    return rule.choose(draw())
+
+
 def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attempt:
-    operation = intake.endpoint.operation
+    endpoint, client = intake.endpoint, intake.client
     model = choice.model_name_override or peek.model
-    target = maybe_target(choice, intake.client, operation, model, stream=peek.stream)
-    if target is None or (target.upstream is not None and not intake.endpoint.translated):
-        raise ClientError(
-            f"backend {choice.name!r} ({choice.schema}) cannot serve /v1/{intake.endpoint.below}; "
-            "use a model that an OpenAI-compatible backend serves",
-            param="model",
-            code="unsupported_operation",
-        )
+    target = maybe_target(choice, client, endpoint.operation, model, stream=peek.stream)
+    if target is None or not (target.same_dialect or endpoint.translated):
+        raise _unserved(choice, endpoint)
     intake.record.provider = target.platform.provider
-    if target.upstream is None:
-        path = intake.headers.get(":path", "").partition("?")
+    own_id = intake.record.request_id
+    if target.same_dialect:
+        path = _with_query(target, intake.headers.get(":path", ""))
         return Passthrough(
-            intake.client,
-            intake.endpoint,
-            target.path + path[1] + path[2],
-            choice.model_name_override,
-            peek.stream,
-            intake.headers,
+            client, endpoint, target, path, choice.model_name_override, peek.stream, intake.headers, own_id
         )
-    destination = destination_of(choice, target, target.upstream)
+    if endpoint.operation == "embeddings":
+        return _embedding(intake, choice, target, Identity(edges.new_id(), peek.model, int(edges.wall())))
+    upstream = upstream_dialect(target.platform.dialect)
+    destination = destination_of(choice, target, upstream)
     origin = origin_of(destination.capabilities, model)
     identity = Identity(edges.new_id(), peek.model, int(edges.wall()), origin)
-    return Translation(
+    kind = Counting if endpoint.operation == "count_tokens" else Translation
+    return kind(client, upstream, target, destination, identity, intake.headers, own_id)
+
+
+def _embedding(intake: Intake, choice: Choice, target: Target, identity: Identity) -> Embedding:
+    name = target.platform.embeddings_dialect(target.place.model)
+    if name is None:
+        raise _unserved(choice, intake.endpoint)
+    return Embedding(
         intake.client,
-        target.upstream,
-        target.path,
-        destination,
+        embeddings_client(intake.client.name),
+        embeddings_dialect(name),
+        target,
         identity,
         intake.headers,
         intake.record.request_id,
     )
+
+
+def _unserved(choice: Choice, endpoint: Endpoint) -> ClientError:
+    if endpoint.operation == "count_tokens":
+        remedy = "this API has no way to count tokens without answering"
+    else:
+        remedy = f"use a model of a backend that does; {endpoint.client} backends speak this API themselves"
+    return ClientError(
+        f"backend {choice.name!r} ({choice.schema}) cannot serve /v1/{endpoint.below}; {remedy}",
+        param="model",
+        code="unsupported_operation",
+    )
+
+
+def _with_query(target: Target, asked: str) -> str:
+    """The upstream's path with the client's query, except where a cloud puts the API under paths of its own."""
+    query = "" if target.platform.hosted else asked.partition("?")[2]
+    if not query:
+        return target.path
+    return f"{target.path}{'&' if '?' in target.path else '?'}{query}"
 
 
 def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
@@ -169,5 +201,10 @@ def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
         tuple(removed),
         outgoing.body,
         clear_route_cache=True,
-        metadata={"model": record.model, "backend": record.backend, "route": record.route},
+        metadata={
+            "model": record.model,
+            "backend": record.backend,
+            "route": record.route,
+            "client_dialect": record.client_dialect,
+        },
     )

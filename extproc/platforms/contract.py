@@ -5,6 +5,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from extproc.conversation.errors import Loss
+
 
 class Place(Struct, frozen=True):
     """What of a request decides where it goes.
@@ -21,11 +23,15 @@ class Place(Struct, frozen=True):
 
 
 class Dressed(Struct, frozen=True):
-    """A body as the platform wants it, with the headers that go with it. No edit: the same body object."""
+    """A body as the platform wants it, with the headers that go with it. No edit: the same body object.
+
+    ``losses``: what the platform does not take (betas).
+    """
 
     body: bytes
     set_headers: tuple[tuple[str, str], ...] = ()
     remove_headers: tuple[str, ...] = ()
+    losses: tuple[Loss, ...] = ()
 
 
 class Unframer(Protocol):
@@ -73,6 +79,11 @@ class Platform(Protocol):
         """The dialect's body as it is sent here. ``headers`` are the client's, or the dialect's own over them."""
         del headers, operation, place
         return Dressed(body)
+
+    def undress(self, body: bytes, operation: str) -> bytes:
+        """The dialect's own form of an answer that is not an error; no edit: the same body object."""
+        del operation
+        return body
 
     def maybe_unframer(self) -> Unframer | None:
         """A fresh unframer for one stream of ``stream_content_type``; None where streams are the dialect's own."""

@@ -1,11 +1,23 @@
 """What a decision answers: a rule, and the backends it may choose."""
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
 from itertools import accumulate
+from math import log
 
-from extproc.config.schema import Backend, CapabilityOverrides, Config, OutputSchema, Rule, WeightedBackend
+from extproc.config.schema import (
+    Backend,
+    CapabilityOverrides,
+    Config,
+    Defaults,
+    GoogleCloud,
+    OutputSchema,
+    Rule,
+    WeightedBackend,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +31,8 @@ class Choice:
         route_key: the value of the backend header, which Envoy's routes are keyed on.
         host: the upstream's own host name; None in hand-written files.
         capabilities: what the configuration knows better than the bundled table.
+        defaults: what requests say where the client says nothing.
+        gcp: where in Google Cloud it is, None for what is elsewhere.
     """
 
     name: str
@@ -29,6 +43,8 @@ class Choice:
     route_key: str
     host: str | None
     capabilities: CapabilityOverrides | None
+    defaults: Defaults | None = None
+    gcp: GoogleCloud | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +61,8 @@ class Route:
     backends: tuple[Choice, ...]
     #: The running sum of the weights, position by position; empty when nothing can be chosen.
     cumulative: tuple[int, ...]
+    #: Whether all turns of a conversation go to one backend.
+    sticky: bool = False
 
     def choose(self, draw: float) -> Choice | None:
         """The backend that ``draw``, uniform in [0, 1), falls on; one of weight 0 spans nothing, so none falls on it.
@@ -56,6 +74,30 @@ class Route:
         if not self.cumulative:
             return None
         return self.backends[bisect_right(self.cumulative, draw * self.cumulative[-1])]
+
+    def choose_for(self, key: bytes) -> Choice | None:
+        """The backend that ``key`` belongs to, the same each time; over many keys each has its weight's share.
+
+        By weighted rendezvous hashing: when a weight changes, a backend comes or one goes, only those keys move that
+        must. None as with ``choose``.
+        """
+        if not self.cumulative:
+            return None
+        times = Counter[tuple[str, str | None]]()
+        near: list[tuple[float, int]] = []
+        for position, choice in enumerate(self.backends):
+            named = choice.name, choice.model_name_override
+            times[named] += 1
+            if choice.weight:
+                near.append((_distance(key, f"{named} {times[named]}", choice.weight), position))
+        return self.backends[min(near)[1]]
+
+
+def _distance(key: bytes, name: str, weight: int) -> float:
+    """An exponential draw with the rate of the weight: the least of several is each one's with its weight's share."""
+    person = blake2b(name.encode(), digest_size=16).digest()
+    drawn = int.from_bytes(blake2b(key, digest_size=7, person=person).digest())
+    return -log((drawn + 1) / 2**56) / weight
 
 
 class RouteCompiler:
@@ -81,10 +123,11 @@ class RouteCompiler:
             refusal=rule.refusal,
             backends=choices,
             cumulative=self._cumulative.setdefault(sums, sums),
+            sticky=rule.stickiness is not None,
         )
 
     def _choice(self, chosen: WeightedBackend) -> Choice:
-        """An inline ``outputSchema`` wins over that of ``backends``; host and capabilities come from there alone."""
+        """An inline ``outputSchema`` wins over that of ``backends``; all else comes from there alone."""
         backend = self._known.get(chosen.name)
         schema = self._schema(chosen, backend)
         return Choice(
@@ -96,6 +139,8 @@ class RouteCompiler:
             route_key=chosen.route_key or chosen.name,
             host=backend.host if backend is not None else None,
             capabilities=backend.capabilities if backend is not None else None,
+            defaults=backend.defaults if backend is not None else None,
+            gcp=backend.gcp if backend is not None else None,
         )
 
     @staticmethod

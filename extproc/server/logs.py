@@ -257,6 +257,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     dropped: tuple[str, ...] = ()
     #: How many more were dropped than are named.
     dropped_more: int = 0
+    #: What of the upstream's answer the client's API has no place for, by its path there.
+    lost: tuple[str, ...] = ()
     #: From the request's headers to the chosen backend: mostly the client's upload.
     routing_ms: float | None = None
     #: From the chosen backend to the upstream's response headers.
@@ -294,6 +296,7 @@ def _line(record: Record, now: str) -> _Line:
         usage.reasoning_tokens,
         dropped,
         record.dropped_more + len(record.dropped) - len(dropped),
+        _shown_fields(record.lost) if record.lost else (),
         _ms(started, routed),
         None if routed is None else _ms(routed, record.responded),
         _ms(started, record.first_body),

@@ -34,7 +34,16 @@ _OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 _KEPT: Final = 1024
 #: Headers whose values are another request's never: an answer that sets one is not kept, as nobody asks for it again.
 _PER_REQUEST: Final = frozenset(
-    {"x-request-id", "x-amzn-requestid", "content-length", "date", "retry-after", "x-amz-date", "x-amz-content-sha256"}
+    {
+        "x-request-id",
+        "request-id",
+        "x-amzn-requestid",
+        "content-length",
+        "date",
+        "retry-after",
+        "x-amz-date",
+        "x-amz-content-sha256",
+    }
 )
 #: An answer with longer headers is not kept: long values are paths and signatures, and room is for many short ones.
 _MAX_KEPT_CHARS: Final = 4096
@@ -96,6 +105,8 @@ def _attributes(request: pb.ProcessingRequest) -> Mapping[str, str]:
             value = fields[key]
             if value.HasField("string_value"):
                 found[key] = value.string_value.decode("latin-1")
+            elif value.HasField("number_value"):
+                found[key] = str(int(value.number_value))
     return found
 
 

@@ -37,15 +37,22 @@ _TOKENS: Final = tuple(float(4**power) for power in range(14))
 _GENERATION: Final = re.compile(r"@\d+(?=#|$)")
 _INDEX: Final = re.compile(r"\[\d+\]")
 
-#: The members of a request body as OpenAI documents them, with those that other vendors' clients are used to: only
-#: these, and what ``_PLACES`` and ``_MEMBERS`` make, become labels. The client chooses all other names.
-#: https://platform.openai.com/docs/api-reference/chat/create and openai-python 3.54, read 2026-11-22.
+#: The members of a request body as OpenAI and Anthropic document them, and headers whose values are lists of wishes:
+#: only these, and what ``_PLACES`` and ``_MEMBERS`` make, become labels. The client chooses all other names.
+#: https://platform.openai.com/docs/api-reference/chat/create, openai-python 3.54 and anthropic-python 2.12, read
+#: 2026-11-22.
 _ROOTS: Final = frozenset(
     [
+        "anthropic-beta",
         "audio",
+        "cache_control",
+        "container",
+        "context_management",
+        "diagnostics",
         "frequency_penalty",
         "function_call",
         "functions",
+        "inference_geo",
         "logit_bias",
         "logprobs",
         "max_completion_tokens",
@@ -56,6 +63,7 @@ _ROOTS: Final = frozenset(
         "model",
         "moderation",
         "n",
+        "output_config",
         "parallel_tool_calls",
         "prediction",
         "presence_penalty",
@@ -67,10 +75,13 @@ _ROOTS: Final = frozenset(
         "safety_identifier",
         "seed",
         "service_tier",
+        "speed",
         "stop",
+        "stop_sequences",
         "store",
         "stream",
         "stream_options",
+        "system",
         "temperature",
         "thinking",
         "tool_choice",
@@ -90,34 +101,55 @@ _PLACES: Final = frozenset(
         "messages[].content[]",
         "messages[].content[].file",
         "messages[].content[].image_url",
+        "messages[].content[].content[]",
         "messages[].content[].input_audio",
+        "messages[].content[].source",
+        "messages[].reasoning_details[]",
         "messages[].reasoning_details[]",
         "messages[].thinking_blocks[]",
         "messages[].tool_calls[]",
         "messages[].tool_calls[].function",
+        "metadata",
+        "output_config",
+        "output_config.format",
         "response_format",
         "response_format.json_schema",
         "stream_options",
+        "system[]",
         "thinking",
+        "tool_choice",
         "tools[]",
         "tools[].function",
     ]
 )
 _MEMBERS: Final = frozenset(
     [
+        "allowed_callers",
         "annotations",
         "audio",
         "budget_tokens",
         "cache_control",
         "citations",
+        "context",
+        "defer_loading",
         "description",
         "detail",
+        "disable_parallel_tool_use",
         "display",
+        "eager_input_streaming",
+        "effort",
         "filename",
         "include_obfuscation",
+        "input_examples",
+        "is_error",
         "name",
         "refusal",
+        "schema",
         "strict",
+        "title",
+        "transformations",
+        "type",
+        "user_id",
     ]
 )
 _FIELDS: Final = _ROOTS | _PLACES | {f"{place}.{member}" for place in _PLACES for member in _MEMBERS}

@@ -8,12 +8,14 @@ import pytest
 import yaml
 from pydantic import BaseModel, Field
 
-from controller.api.backend import Capabilities
+from controller.api.backend import Capabilities, Defaults, GoogleCloud
 from controller.api.crds import definitions
 from controller.api.structural import structural_schema
 from controller.crds import main
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
 from extproc.config.schema import CapabilityOverrides
+from extproc.config.schema import Defaults as ConfigDefaults
+from extproc.config.schema import GoogleCloud as ConfigGoogleCloud
 
 CRDS = Path(__file__).parents[2] / "crds"
 KINDS = {crd["spec"]["names"]["kind"]: crd for crd in definitions().values()}
@@ -22,6 +24,24 @@ KINDS = {crd["spec"]["names"]["kind"]: crd for crd in definitions().values()}
 def _schema(kind: str) -> dict[str, Any]:
     schema: dict[str, Any] = KINDS[kind]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
     return schema
+
+
+def _bounds(model: type[BaseModel]) -> Any:
+    """The names, types and limits of a model's fields, less all words for people."""
+
+    def bare(node: Any) -> Any:
+        if not isinstance(node, dict):
+            return [bare(item) for item in node] if isinstance(node, list) else node
+        return {
+            key: bare(value)
+            for key, value in node.items()
+            if key not in {"title", "description"} and not key.startswith("x-")
+        }
+
+    return {
+        name: {word: value for choice in field.pop("anyOf", [{}]) for word, value in choice.items()} | field
+        for name, field in bare(model.model_json_schema()["properties"]).items()
+    }
 
 
 def _nodes(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
@@ -109,9 +129,9 @@ def test_the_schemas_are_those_of_the_processor() -> None:
 
     assert route["inputSchema"]["properties"]["schema"]["enum"] == list(CLIENT_DIALECTS)
     assert backend["outputSchema"]["properties"]["schema"]["enum"] == list(PLATFORMS)
-    assert {name: field.annotation for name, field in Capabilities.model_fields.items()} == {
-        name: field.annotation for name, field in CapabilityOverrides.model_fields.items()
-    }
+    assert _bounds(Capabilities) == _bounds(CapabilityOverrides)
+    assert _bounds(Defaults) == _bounds(ConfigDefaults)
+    assert _bounds(GoogleCloud) == _bounds(ConfigGoogleCloud)
 
 
 def test_a_field_without_a_description_is_refused() -> None:

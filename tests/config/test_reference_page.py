@@ -15,6 +15,8 @@ from extproc.config.schema import (
     Backend,
     CapabilityOverrides,
     Config,
+    Defaults,
+    GoogleCloud,
     HeaderMatch,
     InputSchema,
     Match,
@@ -38,6 +40,8 @@ SECTIONS: dict[type[Shape], str] = {
     InputSchema: "`inputSchema`",
     OutputSchema: "`outputSchema`",
     CapabilityOverrides: "`backends[].capabilities`",
+    Defaults: "`backends[].defaults`",
+    GoogleCloud: "`backends[].gcp`",
 }
 
 

@@ -4,14 +4,16 @@ import pytest
 
 from extproc.config.errors import ConfigError
 from extproc.config.loader import load
+from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
 from extproc.routing.index import compile_index
 
 TOP = "backendRoutingHeaderKey, backends, inputSchema, modelNameHeaderKey, pathPrefix, revision, rules, version"
 MAPPING = "the top level must be a mapping of fields, such as rules: [...]"
 PATH = "empty, or segments of letters, digits and ._~- with / before each and none at the end"
-RULE_FIELDS = "backends, created, headers, hostnames, inputSchema, matches, name, ownedBy, refusal, source"
+RULE_FIELDS = "backends, created, headers, hostnames, inputSchema, matches, name, ownedBy, refusal, source, stickiness"
 NAME = "visible ASCII, no space at either end"
-SCHEMAS = "OpenAI or AWSBedrock"
+SCHEMAS = f"{', '.join(list(PLATFORMS)[:-1])} or {list(PLATFORMS)[-1]}"
+CLIENTS = " or ".join(CLIENT_DIALECTS)
 
 UNKNOWN = "in backends, and no outputSchema here; add one of the two"
 HOST = "lower-case letters, digits, hyphens and dots, *. in front for any one label, no port"
@@ -140,8 +142,11 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     ("inputSchema: OpenAI", ["inputSchema: must be a mapping of fields, not text"]),
     ("inputSchema: {}", ["inputSchema.schema: is required"]),
-    ("inputSchema: {schema: OpenAi}", ['inputSchema.schema: must be OpenAI, not "OpenAi" (did you mean "OpenAI"?)']),
-    ("inputSchema: {schema: AWSBedrock}", ['inputSchema.schema: must be OpenAI, not "AWSBedrock"']),
+    (
+        "inputSchema: {schema: OpenAi}",
+        [f'inputSchema.schema: must be {CLIENTS}, not "OpenAi" (did you mean "OpenAI"?)'],
+    ),
+    ("inputSchema: {schema: AWSBedrock}", [f'inputSchema.schema: must be {CLIENTS}, not "AWSBedrock"']),
     ("inputSchema: {schema: 5}", ["inputSchema.schema: must be text, not the number 5; put it in quotes"]),
     (
         "pathPrefix: /api/",

@@ -15,6 +15,8 @@ pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("demo")]
 each_model = pytest.mark.parametrize("model", DEMO_MODELS)
 
 #: "words 5" as the demo answers it.
+#: What upstreams that name their models call those of the demo.
+UPSTREAM_NAMES = {"demo-anthropic": "claude-sonnet-4-5"}
 FIVE_WORDS = "every request finds its model"
 
 
@@ -42,12 +44,12 @@ def streamed(client: openai.OpenAI, model: str, text: str, headers: dict[str, st
 
 @each_model
 def test_a_chat_is_answered(client: openai.OpenAI, model: str) -> None:
-    """A plain chat gives the text, why it ended, the client's own name of the model, and its usage."""
+    """A plain chat gives the text, why it ended, the model's name, and its usage."""
     done = client.chat.completions.create(model=model, messages=user("words 5"))
 
     [choice] = done.choices
     assert (choice.message.role, choice.message.content, choice.finish_reason) == ("assistant", FIVE_WORDS, "stop")
-    assert (done.object, done.model) == ("chat.completion", model)
+    assert (done.object, done.model) == ("chat.completion", UPSTREAM_NAMES.get(model, model))
     assert done.id.startswith("chatcmpl-")
     assert done.created > 1_700_000_000
     assert done.usage is not None
@@ -107,7 +109,7 @@ def test_a_stream_is_one_well_formed_answer(client: openai.OpenAI, model: str) -
     assert [chunk.choices[0].delta.role for chunk in chunks] == ["assistant"] + [None] * (len(chunks) - 1)
     assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
     assert len({(chunk.id, chunk.created, chunk.model) for chunk in chunks}) == 1
-    assert chunks[0].model == model
+    assert chunks[0].model == UPSTREAM_NAMES.get(model, model)
     assert len([chunk for chunk in chunks if chunk.choices[0].delta.content]) == 5
 
 
@@ -177,9 +179,9 @@ def test_a_schema_that_cannot_be_enforced_is_fulfilled_all_the_same(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@each_model
+@pytest.mark.parametrize("model", ["demo-openai", "demo-bedrock"])
 def test_a_json_object_is_an_object(client: openai.OpenAI, model: str, stream: bool) -> None:
-    """``json_object`` without a schema gives a JSON object as the content."""
+    """``json_object`` without a schema gives a JSON object as the content, where the API can be held to it."""
     question = user("Say something as JSON")
     if stream:
         text = text_of(
@@ -196,7 +198,7 @@ def test_a_json_object_is_an_object(client: openai.OpenAI, model: str, stream: b
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_reasoning_goes_there_and_back(client: openai.OpenAI, stream: bool) -> None:
-    """Thinking blocks of an answer can be sent back in the next turn, where the provider checks their signatures."""
+    """Reasoning of an answer can be sent back in the next turn, where the provider checks their signatures."""
     messages = user("Why is the sky blue?")
     answer: ChatCompletionMessage
     if stream:
@@ -205,10 +207,10 @@ def test_reasoning_goes_there_and_back(client: openai.OpenAI, stream: bool) -> N
     else:
         done = client.chat.completions.create(model="demo-bedrock", messages=messages, reasoning_effort="high")
         answer = done.choices[0].message
-    blocks = extra(answer, "thinking_blocks")
+    blocks = extra(answer, "reasoning_details")
 
     assert extra(answer, "reasoning_content") == "The user said 'Why is the sky blue?', so a short answer will do."
-    assert "".join(block["thinking"] for block in blocks) == extra(answer, "reasoning_content")
+    assert "".join(block["text"] for block in blocks) == extra(answer, "reasoning_content")
     assert (answer.content or "").startswith("You said: Why is the sky blue?")
     turns = next_turn(messages, answer.content, [dict(block) for block in blocks])
     again = client.chat.completions.create(model="demo-bedrock", messages=turns, reasoning_effort="high")
@@ -216,11 +218,11 @@ def test_reasoning_goes_there_and_back(client: openai.OpenAI, stream: bool) -> N
 
 
 def test_reasoning_that_was_tampered_with_is_refused(client: openai.OpenAI) -> None:
-    """The thinking blocks really reach the provider: it refuses one whose text does not fit its signature."""
+    """The reasoning really reaches the provider: it refuses one whose text does not fit its signature."""
     messages = user("Why?")
     done = client.chat.completions.create(model="demo-bedrock", messages=messages, reasoning_effort="high")
-    [block] = extra(done.choices[0].message, "thinking_blocks")
-    turns = next_turn(messages, done.choices[0].message.content, [{**block, "thinking": "Because."}])
+    [block] = extra(done.choices[0].message, "reasoning_details")
+    turns = next_turn(messages, done.choices[0].message.content, [{**block, "text": "Because."}])
 
     with pytest.raises(openai.BadRequestError, match="signature"):
         client.chat.completions.create(model="demo-bedrock", messages=turns, reasoning_effort="high")
@@ -229,8 +231,8 @@ def test_reasoning_that_was_tampered_with_is_refused(client: openai.OpenAI) -> N
 def next_turn(
     messages: list[ChatCompletionMessageParam], content: str | None, blocks: list[dict[str, object]]
 ) -> list[ChatCompletionMessageParam]:
-    """The conversation one turn on, with the assistant's thinking blocks as they are."""
-    said = {"role": "assistant", "content": content, "thinking_blocks": blocks}
+    """The conversation one turn on, with the assistant's reasoning as it is."""
+    said = {"role": "assistant", "content": content, "reasoning_details": blocks}
     return [*messages, cast("ChatCompletionMessageParam", said), *user("Go on.")]
 
 
@@ -256,4 +258,7 @@ def test_a_raw_response_names_the_request(client: openai.OpenAI, model: str) -> 
 
     assert raw.headers["content-type"] == "application/json"
     assert raw.parse()._request_id == raw.headers["x-request-id"]
-    assert (raw.headers["x-request-id"] == sent["x-request-id"]) == ("x-amzn-requestid" in raw.headers)
+    passed = model == "demo-openai"
+    assert (raw.headers["x-request-id"] == sent["x-request-id"]) == (not passed)
+    assert passed or raw.headers.keys() & {"x-amzn-requestid", "request-id"}
+    assert sent["x-request-id"] != raw.headers.get("request-id") or model == "demo-bedrock"

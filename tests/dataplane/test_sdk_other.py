@@ -50,7 +50,13 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
     """``models.list()`` gives the models of the configuration, sorted, each once."""
     listed = client.models.list()
 
-    assert [model.id for model in listed] == ["demo-bedrock", "demo-embedding", "demo-moderation", "demo-openai"]
+    assert [model.id for model in listed] == [
+        "demo-anthropic",
+        "demo-bedrock",
+        "demo-embedding",
+        "demo-moderation",
+        "demo-openai",
+    ]
     assert {model.object for model in listed.data} == {"model"}
 
 

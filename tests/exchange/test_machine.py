@@ -44,7 +44,12 @@ def test_passthrough_sends_the_body_untouched() -> None:
     assert sending.body is None
     assert dict(sending.set_headers) == {"x-llmroute-backend": "openai"}
     assert sending.clear_route_cache
-    assert sending.metadata == {"model": "gpt", "backend": "openai", "route": "t/chat@1#rules[0]"}
+    assert sending.metadata == {
+        "model": "gpt",
+        "backend": "openai",
+        "route": "t/chat@1#rules[0]",
+        "client_dialect": "openai",
+    }
 
 
 def test_model_override_edits_the_body_and_sets_its_length() -> None:

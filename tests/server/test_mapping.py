@@ -94,24 +94,26 @@ def test_a_recorded_request_is_read() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "status", "details"),
+    ("data", "status", "flags", "details"),
     [
-        (recorded.RESPONSE_HEADERS, "200", "via_upstream"),
+        (recorded.RESPONSE_HEADERS, "200", "0", "via_upstream"),
         (
             recorded.LOCAL_REPLY,
             "503",
+            "32",
             "upstream_reset_before_response_started{remote_connection_failure|delayed_connect_error:_Connection_refused}",
         ),
     ],
 )
-def test_attributes_tell_the_upstream_from_envoy(data: bytes, status: str, details: str) -> None:
-    """Text attributes of the filter arrive by name; numbers are left out."""
+def test_attributes_tell_the_upstream_from_envoy(data: bytes, status: str, flags: str, details: str) -> None:
+    """Attributes of the filter arrive by name, a number as its digits."""
     event = read(data)
 
     assert isinstance(event, ResponseHeaders)
     assert event.headers[":status"] == status
     assert event.attributes == {
         "response.code_details": details,
+        "response.flags": flags,
         "request.path": "/v1/chat/completions",
         "xds.route_name": "",
     }

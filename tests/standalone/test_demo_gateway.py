@@ -1,4 +1,4 @@
-"""The demo as a whole: SDK, Envoy, extproc and both demo backends."""
+"""The demo as a whole: SDK, Envoy, extproc and the demo backends."""
 
 import json
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from tests.support.gateway import RunningGateway, running_demo
 
 pytestmark = pytest.mark.envoy
 
-BOTH = pytest.mark.parametrize("model", ["demo-openai", "demo-bedrock"])
+BOTH = pytest.mark.parametrize("model", ["demo-openai", "demo-anthropic", "demo-bedrock"])
 WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
     "function": {
@@ -145,4 +145,4 @@ def test_other_endpoints_pass_through(client: openai.OpenAI) -> None:
 def test_the_wheel_has_the_manifest() -> None:
     """The demo's manifest is read from the package, wherever that is installed."""
     assert MANIFEST.is_file()
-    assert MANIFEST.read_text().count("apiVersion:") == 3
+    assert MANIFEST.read_text().count("apiVersion:") == 4

@@ -38,6 +38,16 @@ def test_a_curl_asks_for_the_first_model_of_a_rule() -> None:
     )
 
 
+def test_a_route_for_anthropic_clients_is_asked_in_their_way() -> None:
+    """Where only Anthropic's clients are served, the command is one of theirs."""
+    [curl] = curls(config(rule("m", "b"), inputSchema={"schema": "Anthropic"}), BASE)
+
+    url, headers, body = parsed(curl)
+    assert url == f"{BASE}/v1/messages"
+    assert headers == ["content-type: application/json", "anthropic-version: 2023-06-01"]
+    assert body["max_tokens"] == 1024
+
+
 def test_headers_and_hosts_that_a_rule_wants_are_in_it() -> None:
     """Exact header matches and the first exact host become headers."""
     [curl] = curls(config(rule("m", "b", headers={"x-team": "it's us"}), hostnames=["llm.example.com"]), BASE)

@@ -17,7 +17,7 @@ from botocore.parsers import EventStreamJSONParser
 from botocore.serialize import create_serializer
 from botocore.validate import ParamValidator
 
-__all__ = ["ChecksumMismatch", "check_request", "check_response", "check_stream", "operation"]
+__all__ = ["ChecksumMismatch", "check_operation", "check_request", "check_response", "check_stream", "operation"]
 
 
 @cache
@@ -38,6 +38,15 @@ def check_request(body: bytes, model: str, path: str, *, stream: bool) -> None:
     written = create_serializer("rest-json").serialize_to_request(params, op)
     assert json.loads(written["body"]) == wire
     assert written["url_path"] == path
+
+
+def check_operation(name: str, params: dict[str, Any], path: str) -> None:
+    """Fails unless the service model has such an operation, takes the parameters, and would post them to ``path``."""
+    op = botocore.session.get_session().get_service_model("bedrock-runtime").operation_model(name)
+    report = ParamValidator().validate(params, op.input_shape)
+    assert not report.has_errors(), report.generate_report()
+    written = create_serializer("rest-json").serialize_to_request(params, op)
+    assert (written["method"], written["url_path"]) == ("POST", path)
 
 
 def check_response(body: bytes) -> None:

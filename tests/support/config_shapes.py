@@ -2,11 +2,14 @@
 
 from hypothesis import strategies as st
 
+from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
 from extproc.config.schema import (
     MAX_INTEGER,
     Backend,
     CapabilityOverrides,
     Config,
+    Defaults,
+    GoogleCloud,
     HeaderMatch,
     InputSchema,
     Match,
@@ -21,7 +24,7 @@ HEADER_NAMES = st.text("aZ0!#$%&'*+.^_`|~-", min_size=1, max_size=6)
 HOSTNAMES = st.sampled_from(["a", "a.example.com", "*.example.com", "x-1.example.com", "*.com"])
 SCHEMAS = st.builds(
     OutputSchema,
-    schema=st.sampled_from(["OpenAI", "AWSBedrock"]),
+    schema=st.sampled_from(list(PLATFORMS)),
     version=st.none() | st.text("aZ0._~/-", max_size=4),
 )
 HEADERS = st.lists(
@@ -38,7 +41,11 @@ CAPABILITIES = st.builds(
     structured_output=st.sampled_from([None, "schema", "tool"]),
     reasoning=st.sampled_from([None, "none", "budget", "gpt_oss"]),
     prompt_cache=st.sampled_from([None, True, False]),
+    efforts=st.sampled_from([None, ("low",), ("none", "max")]),
+    budget_range=st.none() | st.tuples(st.integers(0, 9), st.integers(9, 99)),
 )
+DEFAULTS = st.builds(Defaults, max_output_tokens=st.none() | st.integers(1, 99))
+GOOGLE_CLOUD = st.builds(GoogleCloud, project=st.sampled_from(["p", "example.com:p-1", "123"]), location=st.just("eu"))
 INLINE_BACKENDS = st.lists(
     st.builds(
         WeightedBackend,
@@ -59,10 +66,11 @@ def rules(draw: st.DrawFn) -> Rule:
         name=draw(st.none() | TEXT),
         source=draw(st.none() | TEXT),
         hostnames=tuple(draw(st.lists(HOSTNAMES, max_size=2))),
-        input_schema=draw(st.none() | st.just(InputSchema(schema_="OpenAI"))),
+        input_schema=draw(st.none() | st.builds(InputSchema, schema=st.sampled_from(list(CLIENT_DIALECTS)))),
         headers=draw(st.none() | HEADERS) if old_form else None,
         matches=None if old_form else tuple(Match(headers=h) for h in draw(st.lists(HEADERS, min_size=1, max_size=2))),
         backends=draw(INLINE_BACKENDS),
+        stickiness=draw(st.sampled_from([None, "Conversation"])),
         refusal=draw(st.none() | TEXT),
         created=draw(st.integers(0, MAX_INTEGER)),
         owned_by=draw(TEXT),
@@ -74,7 +82,14 @@ def configs(draw: st.DrawFn) -> Config:
     """A whole configuration."""
     names = draw(st.lists(NAMES, unique=True, max_size=3))
     backends = [
-        Backend(name=n, output_schema=draw(SCHEMAS), host=draw(st.none() | TEXT), capabilities=draw(CAPABILITIES))
+        Backend(
+            name=n,
+            output_schema=draw(SCHEMAS),
+            host=draw(st.none() | TEXT),
+            capabilities=draw(CAPABILITIES),
+            defaults=draw(st.none() | DEFAULTS),
+            gcp=draw(st.none() | GOOGLE_CLOUD),
+        )
         for n in names
     ]
     return Config(

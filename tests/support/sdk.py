@@ -12,8 +12,8 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
 )
 
-#: The demo's models: the first one's bytes pass, the second one is translated.
-DEMO_MODELS = ("demo-openai", "demo-bedrock")
+#: The demo's models: the first one's bytes pass, the others are translated.
+DEMO_MODELS = ("demo-openai", "demo-anthropic", "demo-bedrock")
 
 WEATHER: ChatCompletionFunctionToolParam = {
     "type": "function",
@@ -51,6 +51,6 @@ def text_of(chunks: Iterable[ChatCompletionChunk]) -> str:
 
 
 def extra(value: ChatCompletionMessage | object, name: str) -> Any:
-    """A member that the API has not and gateways add, such as ``thinking_blocks``; None without it."""
+    """A member that the API has not and gateways add, such as ``reasoning_details``; None without it."""
     fields: dict[str, Any] = getattr(value, "model_extra", None) or {}
     return fields.get(name)

@@ -13,6 +13,7 @@ from controller.standalone.demo.bedrock_shapes import (
     Converse,
     ToolResult,
     read,
+    read_counted,
     schema_of,
     sign,
 )
@@ -55,6 +56,13 @@ async def answer(request: Request) -> Answer:
             except BadRequest as refusal:
                 return failure(400, str(refusal))
             return _converse(asked, prompt, model, streamed=operation == "converse-stream")
+        case "POST", ["model", model, "count-tokens"] if model:
+            try:
+                counted = _prompt(read_counted(request.body), request.headers.get(HEADER, ""))
+            except BadRequest as refusal:
+                return failure(400, str(refusal))
+            error = counted.wishes.error
+            return failure(error) if error else Answer(json.dumps({"inputTokens": counted.tokens}).encode())
         case _:
             return failure(404, f"There is no {request.method} {request.path} here.", "UnknownOperationException")
 

@@ -7,7 +7,7 @@ https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.htm
 import json
 from base64 import b64encode
 from hashlib import sha256
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
@@ -246,14 +246,54 @@ class Converse(Shape):
         return [entry.tool_spec for entry in self.tool_config.tools if entry.tool_spec] if self.tool_config else []
 
 
+class Counted(Shape):
+    """What CountTokens counts: the parts of a Converse request that are input."""
+
+    messages: Annotated[list[Message], Field(min_length=1)]
+    system: list[SystemBlock] = Field(default_factory=list)
+    tool_config: ToolConfig | None = None
+    additional_model_request_fields: dict[str, Any] = Field(default_factory=dict)
+
+
+class CountInput(Union):
+    """The request to count, in either form."""
+
+    converse: Counted | None = None
+    invoke_model: dict[str, Any] | None = None
+
+
+class CountTokens(Shape):
+    """``POST /model/{modelId}/count-tokens``."""
+
+    input: CountInput
+
+
+_Asked = TypeVar("_Asked", bound=Shape)
+
+
 def read(body: bytes) -> Converse:
     """The request, checked; raises ``BadRequest`` for the first thing that the service would refuse."""
+    return _checked(_parsed(Converse, body))
+
+
+def read_counted(body: bytes) -> Converse:
+    """The Converse request whose tokens are to be counted, checked; raises ``BadRequest``."""
+    counted = _parsed(CountTokens, body).input.converse
+    if counted is None:
+        raise BadRequest("The demo provider counts Converse requests only.")
+    return _checked(Converse.model_construct(**dict(counted)))
+
+
+def _parsed(shape: type[_Asked], body: bytes) -> _Asked:
     try:
-        asked = Converse.model_validate_json(body)
+        return shape.model_validate_json(body)
     except ValidationError as error:
         first = max(error.errors(include_url=False, include_input=False), key=lambda found: len(found["loc"]))
         where = ".".join(map(str, first["loc"])) or "body"
         raise BadRequest(f"The value at {where} is not valid: {first['msg']}.") from None
+
+
+def _checked(asked: Converse) -> Converse:
     _check_turns(asked)
     _check_tools(asked)
     for message in asked.messages:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from importlib.resources import files
 from typing import Self
 
-from controller.standalone.demo import bedrock, openai
+from controller.standalone.demo import anthropic, bedrock, openai
 from controller.standalone.demo.script import HEADER
 from controller.standalone.demo.serving import Answer, Request, Server
 
@@ -15,7 +15,7 @@ PORT = 1974
 
 
 class DemoProvider:
-    """Both vendors on one loopback port, told apart by path, while the context is open.
+    """The vendors on one loopback port, told apart by path, while the context is open.
 
     ``wishes`` are granted to requests that have no ``x-demo`` header of their own; see ``script``.
     """
@@ -41,4 +41,6 @@ class DemoProvider:
         request = replace(request, headers=self._defaults | dict(request.headers))
         if request.segments[0] == "model":
             return await bedrock.answer(request)
+        if request.segments[:2] == ["v1", "messages"]:
+            return await anthropic.answer(request)
         return await openai.answer(request)

@@ -1,4 +1,4 @@
-"""What the demo provider answers: one script for both vendors, so that a prompt gives the same words through either.
+"""What the demo provider answers: one script for all vendors, so that a prompt gives the same words through each.
 
 A user message or request header ``x-demo`` that consists of nothing but wishes steers the answer (``;`` joins them):
 

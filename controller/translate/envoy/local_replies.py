@@ -13,6 +13,7 @@ from typing import Any
 
 from controller.translate.envoy.documents import Document, extension
 from controller.translate.settings import BUFFER_BYTES
+from extproc.config.names import METADATA_NAMESPACE
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,15 +34,30 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How one client dialect writes an error. ``path``: where its paths begin; None: what no earlier row took.
+    """How one client dialect writes an error.
 
-    Once the processor has rewritten a request, its path is the upstream's, and so an answer to it in place of what an
-    upstream began may be in the dialect of the last row.
+    ``name`` is what the processor calls it in the metadata. ``paths``: where its paths begin; none: what no earlier row
+    took.
     """
 
     schema: str
-    path: str | None
+    name: str
+    paths: tuple[str, ...]
     body: Callable[[Failure], Mapping[str, Any]]
+
+    def expression(self, path_prefix: str) -> str | None:
+        """CEL for a request in this dialect; None for the last row.
+
+        Once the processor has routed a request, its path is the upstream's, and the metadata say whose it was.
+        """
+        if not self.paths:
+            return None
+        ours = f"metadata.filter_metadata[{json.dumps(METADATA_NAMESPACE)}]"
+        begins = " || ".join(f"request.path.startsWith({json.dumps(path_prefix + path)})" for path in self.paths)
+        return (
+            f"({json.dumps(METADATA_NAMESPACE)} in metadata.filter_metadata && 'client_dialect' in {ours}"
+            f" ? {ours}['client_dialect'] == {json.dumps(self.name)} : {begins})"
+        )
 
 
 def _openai(failure: Failure) -> Mapping[str, Any]:
@@ -64,7 +80,10 @@ _ANTHROPIC_KINDS = {
 }
 
 #: A new client dialect is one row, before the last.
-DIALECTS = (Dialect("Anthropic", "/v1/messages", _anthropic), Dialect("OpenAI", None, _openai))
+DIALECTS = (
+    Dialect("Anthropic", "anthropic", ("/v1/messages", "/anthropic/"), _anthropic),
+    Dialect("OpenAI", "openai", (), _openai),
+)
 
 
 _LIMIT = f"{BUFFER_BYTES >> 20} MiB"
@@ -142,9 +161,9 @@ def local_reply_config(path_prefix: str) -> Document:
 
 
 def _mapper(failure: Failure, dialect: Dialect, path_prefix: str) -> Document:
-    expression = failure.expression
-    if dialect.path is not None:
-        expression = f"{expression} && request.path.startsWith({json.dumps(path_prefix + dialect.path)})"
+    expression, asked = failure.expression, dialect.expression(path_prefix)
+    if asked is not None:
+        expression = f"{expression} && {asked}"
     mapper: Document = {
         "filter": {
             "extension_filter": extension(
@@ -157,6 +176,12 @@ def _mapper(failure: Failure, dialect: Dialect, path_prefix: str) -> Document:
     }
     if failure.status is not None:
         mapper["status_code"] = failure.status
+    # OpenAI's SDKs show their users the one, Anthropic's the other.
+    headers = {"x-request-id": "%REQ(X-REQUEST-ID)%", "request-id": "%REQ(X-REQUEST-ID)%"}
     if failure.retry:
-        mapper["headers_to_add"] = [{"header": {"key": "retry-after", "value": "1"}}]
+        headers["retry-after"] = "1"
+    mapper["headers_to_add"] = [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in headers.items()
+    ]
     return mapper

@@ -6,13 +6,13 @@ Facts are from botocore 1.44's ``bedrock-runtime`` service model (2026-11-22) wh
 from collections.abc import Mapping
 
 from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.errors import ApiError, Refusal
+from extproc.conversation.errors import ApiError
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response
 from extproc.dialects.bedrock.errors import read_error
 from extproc.dialects.bedrock.models import capabilities_of
-from extproc.dialects.bedrock.request import write_request
-from extproc.dialects.bedrock.response import read_response
+from extproc.dialects.bedrock.request import write_count, write_request
+from extproc.dialects.bedrock.response import read_count, read_response
 from extproc.dialects.bedrock.stream import stream_reader
 from extproc.dialects.contract import Destination, StreamReader, UpstreamDialect, UpstreamRequest
 
@@ -32,13 +32,12 @@ class Bedrock:
         return write_request(request, destination.capabilities)
 
     def write_count(self, request: Request, destination: Destination) -> UpstreamRequest:
-        """Not yet."""
-        del request, destination
-        raise Refusal("model", "the tokens of a request cannot be counted at Bedrock")
+        """A CountTokens body; which models can be counted is the service's to say."""
+        return write_count(request, destination.capabilities)
 
     def read_count(self, body: bytes) -> int:
-        """Never asked."""
-        raise NotImplementedError
+        """``inputTokens``; raises ``UpstreamError`` when the answer does not say it."""
+        return read_count(body)
 
     def read_response(self, body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
         """A Converse answer."""

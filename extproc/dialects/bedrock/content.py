@@ -9,6 +9,9 @@ Rules, all of them 400s from the service when broken (reference notes 1.2 and 5.
 4. A message only ever depends on the turns up to the next of another role: a longer conversation begins with the same
    bytes, which provider caches and signed thinking need. So a late system message stays where it is, as user text where
    the model has no such role, and is not moved to the front.
+5. A message with a document holds a text, too.
+6. An assistant message at the end is the beginning of the answer, which newer models do not take
+   (NousResearch/hermes-agent #108209); white space at its end is refused.
 """
 
 from collections.abc import Sequence
@@ -22,6 +25,7 @@ from extproc.conversation.request import (
     Block,
     Document,
     Image,
+    Request,
     Role,
     SearchResult,
     Text,
@@ -31,9 +35,11 @@ from extproc.conversation.request import (
     Turn,
 )
 from extproc.dialects.bedrock.cache import CachePoints
-from extproc.dialects.bedrock.media import write_image
+from extproc.dialects.bedrock.citations import cited_text
+from extproc.dialects.bedrock.documents import DocumentWriter, write_search_result
+from extproc.dialects.bedrock.media import write_audio, write_image
 from extproc.dialects.bedrock.reasoning import thinking_is_whole
-from extproc.dialects.bedrock.tools import checked_name, embedded_object, upstream_id
+from extproc.dialects.bedrock.tools import ToolNames, upstream_id, written_call
 
 #: Stands for the nothing that a tool answered: Converse takes no empty result.
 EMPTY_RESULT = "(no output)"
@@ -43,13 +49,18 @@ _Elements = list[dict[str, Any]]
 
 @dataclass(slots=True)
 class _Message:
-    """One message being put together. Calls and results are keyed by the client's ids."""
+    """One message being put together. Calls and results are keyed by the client's ids; ``documents`` are paths."""
 
     role: Role
     path: str
     content: _Elements = field(default_factory=list)
     calls: dict[str, str] = field(default_factory=dict)
+    documents: list[str] = field(default_factory=list)
     results: dict[str, tuple[str, _Elements]] = field(default_factory=dict)
+
+    def last_part(self) -> _Elements:
+        """The list that ends with the last element of the message."""
+        return self.content or next((elements for _, elements in reversed(self.results.values())), self.content)
 
     def whole(self) -> dict[str, Any]:
         content = [element for _, elements in self.results.values() for element in elements]
@@ -67,13 +78,16 @@ def write_system(system: Sequence[Text], cache: CachePoints) -> list[dict[str, A
 
 
 def write_messages(
-    turns: Sequence[Turn], capabilities: Capabilities, cache: CachePoints, losses: list[Loss]
+    request: Request, capabilities: Capabilities, names: ToolNames, cache: CachePoints, losses: list[Loss]
 ) -> list[dict[str, Any]]:
     """``messages``; raises ``Refusal`` for conversations that Converse does not take."""
-    writer = _Writer(capabilities, cache, losses, keep_thinking=_keeps_thinking(turns, capabilities, losses))
-    for turn in turns:
+    keep_thinking = _keeps_thinking(request.turns, capabilities, losses)
+    writer = _Writer(capabilities, names, cache, losses, keep_thinking=keep_thinking)
+    for turn in request.turns:
         writer.add(turn)
-    return [message.whole() for message in writer.finished()]
+    messages = writer.finished()
+    cache.add(messages[-1].last_part(), request.cache, "cache_control")
+    return [message.whole() for message in messages]
 
 
 def _keeps_thinking(turns: Sequence[Turn], capabilities: Capabilities, losses: list[Loss]) -> bool:
@@ -93,11 +107,19 @@ class _Writer:
     """The messages so far."""
 
     def __init__(
-        self, capabilities: Capabilities, cache: CachePoints, losses: list[Loss], *, keep_thinking: bool
+        self,
+        capabilities: Capabilities,
+        names: ToolNames,
+        cache: CachePoints,
+        losses: list[Loss],
+        *,
+        keep_thinking: bool,
     ) -> None:
         self._capabilities = capabilities
+        self._names = names
         self._cache = cache
         self._losses = losses
+        self._documents = DocumentWriter(losses)
         self._keep_thinking = keep_thinking
         self._messages: list[_Message] = []
         # Where the user said nothing: fine beside another message of the user's, and else a refusal.
@@ -130,9 +152,23 @@ class _Writer:
         for position, message in enumerate(self._messages):
             before = self._messages[position - 1] if position else None
             _pair(before.calls if before else {}, message)
+            if message.documents and not any("text" in element for element in message.content):
+                raise Refusal(message.documents[0], "Bedrock wants a text beside a document; say what it is for")
         if unanswered := next(iter(self._messages[-1].calls.values()), None):
             raise Refusal(unanswered, _UNANSWERED)
+        if self._messages[-1].role == "assistant":
+            self._begin_answer(self._messages[-1])
         return self._messages
+
+    def _begin_answer(self, message: _Message) -> None:
+        if not self._capabilities.prefill:
+            reason = "the model does not go on with an answer that has begun; end with a user message"
+            raise Refusal(message.path, reason)
+        last = message.content[-1]
+        text = last.get("text")
+        if text is not None and text != text.rstrip():
+            last["text"] = text.rstrip()
+            self._losses.append(Loss(message.path, "approx", "an answer that has begun cannot end in white space"))
 
     def _refuse_blank(self) -> None:
         if self._blank_path is not None:
@@ -147,10 +183,8 @@ class _Writer:
 
     def _block(self, block: Block, message: _Message) -> None:
         match block:
-            case Text(text=text):
-                if text.strip():
-                    message.content.append({"text": text})
-                self._cache.add(message.content, block.cache, block.path)
+            case Text():
+                self._text(block, message)
             case Image():
                 message.content.append(write_image(block, self._losses))
                 self._cache.add(message.content, block.cache, block.path)
@@ -162,38 +196,36 @@ class _Writer:
                 if self._keep_thinking:
                     message.content.append(_written_thinking(block))
             case Audio():
-                raise Refusal(block.path, "audio cannot be sent to Bedrock; send its transcript")
-            case Document() | SearchResult():
-                raise Refusal(block.path, "files cannot be sent to Bedrock; send their text, or images of their pages")
+                message.content.append(write_audio(block))
+            case Document():
+                message.content.append(self._documents.write(block))
+                message.documents.append(block.path)
+                self._cache.add(message.content, block.cache, block.path)
+            case SearchResult():
+                message.content.append(write_search_result(block))
+                self._cache.add(message.content, block.cache, block.path)
             case _:
                 assert_never(block)
+
+    def _text(self, text: Text, message: _Message) -> None:
+        if text.text.strip():
+            cites = bool(text.citations) and message.role == "assistant" and self._capabilities.maker == "anthropic"
+            if text.citations and not cites:
+                self._losses.append(Loss(text.path, "drop", "citations: the model takes none back"))
+            message.content.append(cited_text(text) if cites else {"text": text.text})
+        self._cache.add(message.content, text.cache, text.path)
 
     def _call(self, call: ToolCall, message: _Message) -> None:
         if call.id in message.calls:
             raise Refusal(call.path, "has the id of another call of the same turn")
         message.calls[call.id] = call.path
-        tool_use = {
-            "toolUseId": upstream_id(call.id),
-            "name": checked_name(call.name, call.path),
-            "input": embedded_object(call.arguments, call.path),
-        }
-        message.content.append({"toolUse": tool_use})
+        message.content.append(written_call(call, self._names))
         self._cache.add(message.content, call.cache, call.path)
 
     def _result(self, result: ToolResult, message: _Message) -> None:
         if result.call_id in message.results:
             raise Refusal(result.path, "answers a tool call that is answered already")
-        content: _Elements = []
-        for block in result.blocks:
-            match block:
-                case Text(text=text):
-                    content += [{"text": text}] if text.strip() else []
-                case Image():
-                    content.append(write_image(block, self._losses))
-                case Document() | SearchResult():
-                    raise Refusal(block.path, "files cannot be sent to Bedrock; send their text")
-                case _:
-                    assert_never(block)
+        content = [element for block in result.blocks for element in self._answer(block)]
         if not content:
             content.append({"text": EMPTY_RESULT})
             self._losses.append(Loss(result.path, "approx", f"an empty tool result is sent as {EMPTY_RESULT}"))
@@ -204,6 +236,20 @@ class _Writer:
         marks = [result.cache, *(block.cache for block in result.blocks)]
         self._cache.add(elements, next((mark for mark in marks if mark is not None), None), result.path)
         message.results[result.call_id] = (result.path, elements)
+
+    def _answer(self, block: Text | Image | Document | SearchResult) -> _Elements:
+        """What one block of a tool's answer becomes."""
+        match block:
+            case Text(text=text):
+                return [{"text": text}] if text.strip() else []
+            case Image():
+                return [write_image(block, self._losses)]
+            case Document():
+                return [self._documents.write(block)]
+            case SearchResult():
+                return [write_search_result(block)]
+            case _:
+                assert_never(block)
 
 
 _UNANSWERED = "has no tool result in the message after it; Bedrock wants one for every call"

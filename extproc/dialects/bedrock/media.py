@@ -1,9 +1,9 @@
-"""Images; and the refusal of what Converse could carry only in part, or not from here."""
+"""Images and audio; and the refusal of what is not here to be sent."""
 
 from typing import Any
 
 from extproc.conversation.errors import Loss, Refusal
-from extproc.conversation.request import Image
+from extproc.conversation.request import Audio, Image
 
 _FORMATS = {
     "image/png": "png",
@@ -13,6 +13,7 @@ _FORMATS = {
     "image/webp": "webp",
 }
 _FORMAT_BY_SUFFIX = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp"}
+_AUDIO_FORMATS = frozenset({"mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "m4a", "pcm", "webm"})
 _WANTED = "Bedrock takes PNG, JPEG, GIF and WebP images"
 _INLINE = "send a data URI (data:image/png;base64,...)"
 
@@ -38,3 +39,10 @@ def _stored_format(image: Image) -> str:
     if suffix not in _FORMAT_BY_SUFFIX:
         raise Refusal(image.path, f"{_WANTED}; end the s3:// location in .png, .jpg, .gif or .webp to say which it is")
     return _FORMAT_BY_SUFFIX[suffix]
+
+
+def write_audio(audio: Audio) -> dict[str, Any]:
+    """An ``AudioBlock``; which models listen is theirs to say. Raises ``Refusal`` for other formats."""
+    if audio.format not in _AUDIO_FORMATS:
+        raise Refusal(audio.path, "Bedrock takes no audio of this format; send WAV or MP3")
+    return {"audio": {"format": audio.format, "source": {"bytes": audio.data}}}

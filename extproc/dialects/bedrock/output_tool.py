@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from extproc.conversation.events import (
     ArgumentsDelta,
     BlockEnded,
+    CitationDelta,
     Ended,
     Event,
     Fault,
@@ -73,7 +74,7 @@ class OutputToolStream:
                 yield from self._tool_started(event, index, name)
             case ArgumentsDelta(index=index, fragment=fragment) if index == self._output:
                 yield TextDelta(index, fragment)
-            case TextDelta(index=index):
+            case TextDelta(index=index) | CitationDelta(index=index):
                 self._text.add(index)
                 if self._output is None:
                     self._held.append(event)

@@ -21,6 +21,7 @@ MIN_BUDGET = 1024
 # An effort word as a token budget. Claude gives no numbers; these are a guess, the steps of Gemini's own table.
 _BUDGETS = {"minimal": 1024, "low": 1024, "medium": 8192, "high": 24576, "xhigh": 24576, "max": 24576}
 _EFFORT_WORDS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "xhigh", "max": "max"}
+_ASCENDING = ("low", "medium", "high", "xhigh", "max")
 _THREE_WORDS = {**_EFFORT_WORDS, "xhigh": "high", "max": "high"}
 
 
@@ -64,13 +65,20 @@ def _none(asked: Reasoning, _request: Request, _capabilities: Capabilities, loss
 
 
 def _adaptive(asked: Reasoning, _request: Request, capabilities: Capabilities, losses: list[Loss]) -> ReasoningPlan:
+    effort = _word(asked, _known_efforts(capabilities), losses)
     if _is_off(asked):
-        return _off(asked, capabilities, losses)
+        plan = _off(asked, capabilities, losses)
+        plan.effort = effort
+        return plan
+    if _is_effort_alone(asked):
+        return ReasoningPlan(effort=effort)
     mode = asked.mode or "adaptive"
     if mode == "enabled":
         mode = "adaptive"
         losses.append(Loss(asked.path, "approx", "the model sets its own thinking budget; sent as adaptive"))
-    effort = _word(asked, _EFFORT_WORDS, losses)
+    elif mode == "between_tools" and not capabilities.thinking_between_tools:
+        mode = "adaptive"
+        losses.append(Loss(asked.path, "approx", "the model cannot think only between tools; sent as adaptive"))
     return ReasoningPlan({"thinking": _thinking(mode, asked)}, effort, thinks=True, own_sampling=True)
 
 
@@ -79,6 +87,9 @@ def _budget(asked: Reasoning, request: Request, capabilities: Capabilities, loss
         return _off(asked, capabilities, losses)
     if asked.mode == "between_tools":
         raise Refusal(asked.path, "the model cannot think only between tools; use 'enabled' with budget_tokens")
+    if _is_effort_alone(asked):
+        losses.append(Loss(asked.path, "drop", "the model takes no effort; tell it to think by a token budget"))
+        return ReasoningPlan()
     if _lost_thinking(request.turns):
         reason = "the turn that called the tools has lost its thinking block; the model continues it without thinking"
         losses.append(Loss(asked.path, "drop", reason))
@@ -96,8 +107,10 @@ def _budget_below(limit: int | None, asked: Reasoning, request: Request, losses:
         if asked.budget < MIN_BUDGET or (limit is not None and asked.budget >= limit):
             reason = f"the budget must be {MIN_BUDGET} or more, and below {request.max_output_tokens_path}"
             raise Refusal(asked.path, reason)
+        if asked.effort is not None:
+            losses.append(Loss(asked.path, "drop", "the model takes a token budget; the effort beside it is left out"))
         return asked.budget
-    budget = _BUDGETS[asked.effort or "medium"]
+    budget = _BUDGETS.get(asked.effort or "medium", _BUDGETS["medium"])
     if limit is not None:
         budget = min(budget, limit // 2)
     if budget < MIN_BUDGET:
@@ -146,6 +159,25 @@ _STYLES: Mapping[ReasoningStyle, _Writer] = {
 }
 
 
+def _is_effort_alone(asked: Reasoning) -> bool:
+    """Anthropic's effort is no wish to think: a model that thinks unasked goes on to, and others do not begin."""
+    return asked.mode is None and asked.path.startswith("output_config")
+
+
+def _known_efforts(capabilities: Capabilities) -> Mapping[str, str]:
+    """Each word, or the nearest below it that the model knows."""
+    if not capabilities.efforts:
+        return _EFFORT_WORDS
+    known = [word for word in _ASCENDING if word in capabilities.efforts]
+    nearest = {word: _nearest(word, known) for word in _ASCENDING}
+    return {**nearest, "minimal": nearest["low"]}
+
+
+def _nearest(word: str, known: list[str]) -> str:
+    below = [other for other in known if _ASCENDING.index(other) <= _ASCENDING.index(word)]
+    return below[-1] if below else known[0]
+
+
 def _is_off(asked: Reasoning) -> bool:
     return asked.mode == "disabled" or (asked.mode is None and asked.effort == "none")
 
@@ -174,7 +206,7 @@ def thinking_is_whole(turns: tuple[Turn, ...]) -> bool:
     One that cannot spoils all, as the model checks them together; and none is ever made up.
     """
     return all(
-        block.signature is not None or block.redacted is not None
+        bool(block.signature) or block.redacted is not None
         for turn in turns
         for block in turn.blocks
         if isinstance(block, Thinking)

@@ -20,18 +20,34 @@ from extproc.dialects.bedrock.settings import (
     check_sampling,
     maybe_metadata,
     maybe_tier,
+    response_paths,
     write_inference,
     write_model_fields,
 )
-from extproc.dialects.bedrock.tools import embedded_object, plan_tools
+from extproc.dialects.bedrock.tools import ToolPlan, embedded_object, plan_tools
 from extproc.dialects.contract import UpstreamRequest
 
 _ENCODER = msgspec.json.Encoder()
+_COUNTED = ("toolConfig", "system", "additionalModelRequestFields", "messages")
 
 
 def write_request(request: Request, capabilities: Capabilities) -> UpstreamRequest:
     """The body for Converse and ConverseStream alike; raises ``Refusal`` for what they cannot carry."""
     losses: list[Loss] = []
+    members, tools = _members(request, capabilities, losses)
+    body = _ENCODER.encode({name: value for name, value in members.items() if value})
+    return UpstreamRequest(body, tuple(losses), tools.output_tool, tool_names=tools.names.client_names)
+
+
+def write_count(request: Request, capabilities: Capabilities) -> UpstreamRequest:
+    """The body for CountTokens: what of the same request has tokens. Raises ``Refusal`` as ``write_request``."""
+    losses: list[Loss] = []
+    members, _ = _members(request, capabilities, losses)
+    counted = {name: members[name] for name in _COUNTED if members[name]}
+    return UpstreamRequest(_ENCODER.encode({"input": {"converse": counted}}), tuple(losses))
+
+
+def _members(request: Request, capabilities: Capabilities, losses: list[Loss]) -> tuple[dict[str, Any], ToolPlan]:
     cache = CachePoints(capabilities, losses)
     check_sampling(request.sampling, losses)
     check_rest(request, losses)
@@ -48,9 +64,10 @@ def write_request(request: Request, capabilities: Capabilities) -> UpstreamReque
         "inferenceConfig": write_inference(request, capabilities, thinking, losses),
         "outputConfig": {name: value for name, value in output_config.items() if value is not None},
         "additionalModelRequestFields": model_fields,
+        "additionalModelResponseFieldPaths": response_paths(request, capabilities),
         "serviceTier": maybe_tier(request, losses),
         "requestMetadata": maybe_metadata(request, losses),
-        "messages": write_messages(request.turns, capabilities, cache, losses),
+        "messages": write_messages(request, capabilities, tools.names, cache, losses),
     }
     cache.settle(
         [
@@ -59,8 +76,7 @@ def write_request(request: Request, capabilities: Capabilities) -> UpstreamReque
             *(message["content"] for message in members["messages"]),
         ]
     )
-    body = _ENCODER.encode({name: value for name, value in members.items() if value})
-    return UpstreamRequest(body, tuple(losses), tools.output_tool)
+    return members, tools
 
 
 def _plan_output(

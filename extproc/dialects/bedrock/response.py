@@ -5,13 +5,25 @@ from collections.abc import Mapping
 import msgspec
 
 from extproc.conversation.request import Text, Thinking, ToolCall
-from extproc.conversation.response import NO_USAGE, Response, Stop
+from extproc.conversation.response import NO_USAGE, Response, Stop, maybe_count
+from extproc.dialects.bedrock.citations import read_citations
 from extproc.dialects.bedrock.errors import bad_answer
 from extproc.dialects.bedrock.output_tool import unwrapped
-from extproc.dialects.bedrock.shapes import STOPS, ContentBlock, ConverseResponse, Message, ReasoningText, ToolUse
+from extproc.dialects.bedrock.shapes import (
+    STOPS,
+    ContentBlock,
+    ConverseResponse,
+    CountTokensResponse,
+    Message,
+    ReasoningText,
+    ToolUse,
+    Trace,
+    maybe_sequence,
+)
 from extproc.dialects.contract import UpstreamRequest
 
 _DECODER = msgspec.json.Decoder(ConverseResponse)
+_COUNT_DECODER = msgspec.json.Decoder(CountTokensResponse)
 
 
 def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
@@ -30,26 +42,42 @@ def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest
     stop = STOPS.get(native, Stop.UNKNOWN)
     if stop is Stop.MALFORMED:
         raise bad_answer(f"the model broke off its answer ({native})")
-    blocks, losses = _read_blocks(answer.output.message, body)
-    router = answer.trace.prompt_router if answer.trace else None
+    blocks, losses = _read_blocks(answer.output.message, body, sent.tool_names)
+    trace = answer.trace or Trace()
     response = Response(
         blocks=blocks,
         stop=stop,
         native_stop=native,
         usage=answer.usage.neutral() if answer.usage else NO_USAGE,
         id=headers.get("x-amzn-requestid"),
-        model=router.invoked_model_id if router else None,
+        model=trace.prompt_router.invoked_model_id if trace.prompt_router else None,
         service_tier=answer.service_tier.type if answer.service_tier else None,
         losses=losses,
+        stop_sequence=maybe_sequence(answer.additional_model_response_fields),
+        explanation=trace.guardrail.action_reason if trace.guardrail and stop is Stop.FILTERED else None,
     )
     return unwrapped(response, sent.output_tool) if sent.output_tool else response
 
 
-def _read_blocks(message: Message, body: bytes) -> tuple[tuple[Text | Thinking | ToolCall, ...], tuple[str, ...]]:
+def read_count(body: bytes) -> int:
+    """The answer of CountTokens; raises ``UpstreamError`` (502) when it does not say it."""
+    try:
+        counted = _COUNT_DECODER.decode(body).input_tokens
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise bad_answer(f"its body cannot be read as a count of tokens: {error}") from error
+    known = maybe_count(counted)
+    if known is None:
+        raise bad_answer("its body has no inputTokens")
+    return known
+
+
+def _read_blocks(
+    message: Message, body: bytes, tool_names: Mapping[str, str]
+) -> tuple[tuple[Text | Thinking | ToolCall, ...], tuple[str, ...]]:
     blocks: list[Text | Thinking | ToolCall] = []
     losses: list[str] = []
     for position, block in enumerate(message.content):
-        known = _maybe_block(block)
+        known = _maybe_block(block, tool_names)
         if known is None:
             losses.append(f"output.message.content[{position}].{_member(body, position)}")
         else:
@@ -57,24 +85,26 @@ def _read_blocks(message: Message, body: bytes) -> tuple[tuple[Text | Thinking |
     return tuple(blocks), tuple(losses)
 
 
-def _maybe_block(block: ContentBlock) -> Text | Thinking | ToolCall | None:
+def _maybe_block(block: ContentBlock, tool_names: Mapping[str, str]) -> Text | Thinking | ToolCall | None:
     if block.text is not None:
         return Text(block.text)
     if block.tool_use is not None:
-        return _maybe_call(block.tool_use)
+        return _maybe_call(block.tool_use, tool_names)
     if block.reasoning_content is not None:
         told = block.reasoning_content.reasoning_text or ReasoningText()
         return Thinking("", told.text, told.signature, block.reasoning_content.redacted_content)
     if block.citations_content is not None:
-        return Text("".join(cited.text for cited in block.citations_content.content))
+        cited = block.citations_content
+        return Text("".join(part.text for part in cited.content), citations=read_citations(cited.citations))
     return None
 
 
-def _maybe_call(tool_use: ToolUse) -> ToolCall | None:
+def _maybe_call(tool_use: ToolUse, tool_names: Mapping[str, str]) -> ToolCall | None:
     """None for the service's own tools: it runs them, and a client could not answer such a call."""
     if tool_use.type is not None:
         return None
-    return ToolCall("", tool_use.tool_use_id, tool_use.name, bytes(tool_use.input).decode())
+    name = tool_names.get(tool_use.name, tool_use.name)
+    return ToolCall("", tool_use.tool_use_id, name, bytes(tool_use.input).decode())
 
 
 def _member(body: bytes, position: int) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Loss, Refusal
 from extproc.conversation.request import Request, Sampling
+from extproc.dialects.bedrock.betas import CONVERSE, split_betas
 from extproc.dialects.bedrock.reasoning import ReasoningPlan
 
 _TIERS = frozenset({"default", "flex", "priority", "reserved"})
@@ -26,7 +27,7 @@ def write_inference(
     _write_sampling(config, request.sampling, capabilities, thinking, losses)
     if request.stop:
         if "" in request.stop:
-            raise Refusal("stop", "Bedrock takes no empty stop sequence")
+            raise Refusal(request.stop_path, "Bedrock takes no empty stop sequence")
         config["stopSequences"] = request.stop
     return config
 
@@ -78,6 +79,8 @@ def write_model_fields(
 ) -> dict[str, Any]:
     """``additionalModelRequestFields``, less the tool choice."""
     fields = dict(thinking.fields)
+    if betas := _betas(request, capabilities, losses):
+        fields["anthropic_beta"] = betas
     top_k = request.sampling.top_k
     if top_k is None:
         return fields
@@ -88,6 +91,19 @@ def write_model_fields(
     else:
         fields["top_k"] = top_k
     return fields
+
+
+def _betas(request: Request, capabilities: Capabilities, losses: list[Loss]) -> list[str]:
+    """What of ``anthropic-beta`` the model takes; other makers' models know no such word."""
+    kept, lost = split_betas(request.betas, CONVERSE if capabilities.maker == "anthropic" else {})
+    if lost:
+        losses.append(Loss("anthropic-beta", "drop", f"Bedrock does not know {len(lost)} of the betas"))
+    return kept
+
+
+def response_paths(request: Request, capabilities: Capabilities) -> list[str]:
+    """``additionalModelResponseFieldPaths``: Claude says there which stop sequence it met."""
+    return ["/stop_sequence"] if request.stop and capabilities.maker == "anthropic" else []
 
 
 def maybe_tier(request: Request, losses: list[Loss]) -> dict[str, str] | None:
@@ -123,9 +139,9 @@ def _fits(text: str) -> bool:
 def check_rest(request: Request, losses: list[Loss]) -> None:
     """Lists what has no place in Converse; raises ``Refusal`` for what the answer cannot do without."""
     if request.user is not None:
-        losses.append(Loss("user", "drop", "Converse has no user"))
+        losses.append(Loss(request.user_path, "drop", "Converse has no user"))
     for extra in request.extras:
         if extra.essential:
-            raise Refusal(extra.path, "Bedrock has no counterpart; leave it out, or use a backend that speaks OpenAI")
+            raise Refusal(extra.path, "Bedrock has no counterpart; leave it out, or use a backend that speaks your API")
         if not extra.harmless:
             losses.append(Loss(extra.path, "drop", "Bedrock has no place for it"))

@@ -16,11 +16,21 @@ STOPS = {
     "content_filtered": Stop.FILTERED,
     "malformed_model_output": Stop.MALFORMED,
     "malformed_tool_use": Stop.MALFORMED,
+    # Anthropic's own words, should the service ever pass them on: its model does not list them (unconfirmed).
+    "refusal": Stop.REFUSAL,
+    "pause_turn": Stop.PAUSED,
 }
 
 
 class Shape(msgspec.Struct, rename="camel", gc=False):
     """The wire's camel-case names, ours in snake case."""
+
+
+class CacheDetail(Shape):
+    """What was written to the cache for one lifetime."""
+
+    ttl: Any = None
+    input_tokens: Any = None
 
 
 class TokenUsage(Shape):
@@ -33,6 +43,7 @@ class TokenUsage(Shape):
     output_tokens: Any = None
     cache_read_input_tokens: Any = None
     cache_write_input_tokens: Any = None
+    cache_details: tuple[CacheDetail, ...] | None = None
 
     def neutral(self) -> Usage:
         """The counts, every prompt token in ``input_tokens``; what cannot be a count is not known."""
@@ -40,7 +51,13 @@ class TokenUsage(Shape):
         fresh, output = maybe_count(self.input_tokens), maybe_count(self.output_tokens)
         prompt = None if fresh is None else maybe_count(fresh + (read or 0) + (written or 0))
         total = None if prompt is None or output is None else maybe_count(prompt + output)
-        return Usage(prompt, output, total, read, written)
+        return Usage(prompt, output, total, read, written, cache_write_1h_tokens=self._written_for_an_hour())
+
+    def _written_for_an_hour(self) -> int | None:
+        """None when the answer does not split what was written, or wrote nothing."""
+        if not self.cache_details:
+            return None
+        return sum(maybe_count(detail.input_tokens) or 0 for detail in self.cache_details if detail.ttl == "1h")
 
 
 class ServiceTier(Shape):
@@ -73,15 +90,50 @@ class ToolUse(Shape):
 
 
 class CitedText(Shape):
-    """A piece of answer text that carries citations."""
+    """A piece of answer text that carries citations, or of the source that it cites."""
 
     text: str = ""
 
 
+class WebShape(Shape):
+    """A page."""
+
+    url: str | None = None
+
+
+class SpanShape(Shape):
+    """From where to where in a document, or in a search result."""
+
+    document_index: int | None = None
+    search_result_index: int | None = None
+    start: int | None = None
+    end: int | None = None
+
+
+class LocationShape(Shape):
+    """A union; the member's name says what ``start`` and ``end`` count."""
+
+    web: WebShape | None = None
+    document_char: SpanShape | None = None
+    document_page: SpanShape | None = None
+    document_chunk: SpanShape | None = None
+    search_result_location: SpanShape | None = None
+
+
+class CitationShape(Shape):
+    """A source of a piece of text."""
+
+    title: str | None = None
+    source: str | None = None
+    source_content: tuple[CitedText, ...] = ()
+    location: LocationShape | None = None
+
+
 class CitationsContent(Shape):
-    """Answer text with citations, of which only the text has a neutral form."""
+    """Answer text with its sources."""
 
     content: tuple[CitedText, ...] = ()
+    citations: tuple[CitationShape, ...] = ()
 
 
 class ContentBlock(Shape):
@@ -111,10 +163,23 @@ class PromptRouter(Shape):
     invoked_model_id: str | None = None
 
 
+class Guardrail(Shape):
+    """What a guardrail did. Of its assessments, which quote the conversation, nothing is read."""
+
+    action_reason: str | None = None
+
+
 class Trace(Shape):
     """What the service says about its own doing."""
 
     prompt_router: PromptRouter | None = None
+    guardrail: Guardrail | None = None
+
+
+def maybe_sequence(fields: Any) -> str | None:
+    """The stop sequence in ``additionalModelResponseFields``; a model that met none says null."""
+    found = fields.get("stop_sequence") if isinstance(fields, dict) else None
+    return found if isinstance(found, str) and found else None
 
 
 class ConverseResponse(Shape):
@@ -125,6 +190,13 @@ class ConverseResponse(Shape):
     usage: TokenUsage | None = None
     trace: Trace | None = None
     service_tier: ServiceTier | None = None
+    additional_model_response_fields: Any = None
+
+
+class CountTokensResponse(Shape):
+    """The body of a CountTokens answer."""
+
+    input_tokens: Any = None
 
 
 class ToolUseStart(Shape):
@@ -136,9 +208,11 @@ class ToolUseStart(Shape):
 
 
 class BlockStart(Shape):
-    """A union; other kinds open nothing that a client could see."""
+    """A union; other kinds open nothing that a client could see, and are told as lost."""
 
     tool_use: ToolUseStart | None = None
+    tool_result: Any = None
+    image: Any = None
 
 
 class ContentBlockStart(Shape):
@@ -168,6 +242,7 @@ class BlockDelta(Shape):
     text: str | None = None
     tool_use: ToolUseDelta | None = None
     reasoning_content: ReasoningDelta | None = None
+    citation: CitationShape | None = None
 
 
 class ContentBlockDelta(Shape):
@@ -187,6 +262,7 @@ class MessageStop(Shape):
     """The answer is complete."""
 
     stop_reason: str | None = None
+    additional_model_response_fields: Any = None
 
 
 class Metadata(Shape):

@@ -9,6 +9,7 @@ Rules, each with its source in botocore 1.44's ``ConverseStreamOutput`` or the t
 4. ``messageStop`` is the terminator. Bytes that end without it are a cut answer, whatever came before.
 5. ``exception`` and ``error`` frames end the stream; the status was 200 all along.
 6. A tool without parameters may stream no argument at all; its arguments are ``{}``.
+7. What opens or continues a block of a kind that has no neutral form is told as ``Lost``, once for each block.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +21,11 @@ from extproc.conversation.errors import ApiError, Kind
 from extproc.conversation.events import (
     ArgumentsDelta,
     BlockEnded,
+    CitationDelta,
     Ended,
     Event,
     Fault,
+    Lost,
     Metered,
     Started,
     Stopped,
@@ -31,16 +34,20 @@ from extproc.conversation.events import (
     ToolStarted,
 )
 from extproc.conversation.response import Stop
+from extproc.dialects.bedrock.citations import maybe_citation
 from extproc.dialects.bedrock.errors import read_exception
 from extproc.dialects.bedrock.output_tool import OutputToolStream
 from extproc.dialects.bedrock.shapes import (
     STOPS,
+    BlockStart,
+    CitationShape,
     ContentBlockDelta,
     ContentBlockStart,
     ContentBlockStop,
     MessageStop,
     Metadata,
     ReasoningDelta,
+    maybe_sequence,
 )
 from extproc.dialects.contract import StreamReader, UpstreamRequest
 from extproc.wire.errors import FrameError
@@ -55,7 +62,7 @@ _METADATA = msgspec.json.Decoder(Metadata)
 
 def stream_reader(headers: Mapping[str, str], sent: UpstreamRequest) -> StreamReader:
     """A fresh reader of one answer; ``headers`` has lower-case names."""
-    reader = ConverseStreamReader(headers.get("x-amzn-requestid"))
+    reader = ConverseStreamReader(headers.get("x-amzn-requestid"), sent.tool_names)
     return reader if sent.output_tool is None else _UnwrappingReader(reader, sent.output_tool)
 
 
@@ -73,11 +80,18 @@ class _UnwrappingReader:
         return self._unwrap.feed(self._inner.finish())
 
 
+def _started_kind(start: BlockStart) -> str:
+    if start.tool_use is not None:
+        return "toolUse"
+    return next((kind for kind, value in (("toolResult", start.tool_result), ("image", start.image)) if value), "other")
+
+
 class ConverseStreamReader:
     """The state of one stream: which tool calls are open, and whether the end was seen."""
 
-    def __init__(self, request_id: str | None) -> None:
+    def __init__(self, request_id: str | None, tool_names: Mapping[str, str]) -> None:
         self._request_id = request_id
+        self._tool_names = tool_names
         self._decoder = EventStreamDecoder()
         self._out: list[Event] = []
         self._started = False
@@ -156,14 +170,14 @@ class ConverseStreamReader:
         event = _BLOCK_START.decode(payload)
         tool, index = event.start.tool_use, event.content_block_index
         if tool is None or tool.type is not None:
-            self._ignored.add(index)
+            self._lose(index, _started_kind(event.start))
             return
         if index in self._blocks:
             self._fail("Bedrock opened a block of its answer twice")
             return
         self._tools[index] = False
         self._blocks[index] = True
-        self._out.append(ToolStarted(index, tool.tool_use_id, tool.name))
+        self._out.append(ToolStarted(index, tool.tool_use_id, self._tool_names.get(tool.name, tool.name)))
 
     def _delta(self, payload: bytes) -> None:
         if not self._started:
@@ -177,6 +191,23 @@ class ConverseStreamReader:
             self._arguments(index, delta.tool_use.input)
         elif delta.reasoning_content is not None:
             self._thinking(index, delta.reasoning_content)
+        elif delta.citation is not None:
+            self._citation(index, delta.citation)
+        elif delta.text is None:
+            self._lose(index, "other")
+
+    def _citation(self, index: int, told: CitationShape) -> None:
+        citation = maybe_citation(told)
+        if citation is None or index in self._tools:
+            self._out.append(Lost(f"output.message.content[{index}].citation"))
+        else:
+            self._blocks[index] = True
+            self._out.append(CitationDelta(index, citation))
+
+    def _lose(self, index: int, kind: str) -> None:
+        if index not in self._ignored:
+            self._ignored.add(index)
+            self._out.append(Lost(f"output.message.content[{index}].{kind}"))
 
     def _thinking(self, index: int, delta: ReasoningDelta) -> None:
         if delta.text or delta.signature or delta.redacted_content:
@@ -201,13 +232,15 @@ class ConverseStreamReader:
 
     def _message_stop(self, payload: bytes) -> None:
         self._begin()
-        self._native_stop = _MESSAGE_STOP.decode(payload).stop_reason or ""
+        told = _MESSAGE_STOP.decode(payload)
+        self._native_stop = told.stop_reason or ""
         self._stop = STOPS.get(self._native_stop, Stop.UNKNOWN)
         self._out.extend(ArgumentsDelta(index, "{}") for index, begun in self._tools.items() if not begun)
         self._tools.clear()
         self._handlers = self._AFTER_STOP
         if self._stop is not Stop.MALFORMED:
-            self._out.append(Stopped(self._stop, self._native_stop))
+            sequence = maybe_sequence(told.additional_model_response_fields)
+            self._out.append(Stopped(self._stop, self._native_stop, sequence))
 
     def _metadata(self, payload: bytes) -> None:
         metadata = _METADATA.decode(payload)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from extproc.conversation import custom_tools
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Loss, Refusal
 from extproc.conversation.request import Request, Tool, ToolCall, ToolChoice
@@ -19,25 +20,10 @@ from extproc.wire.errors import JsonError
 
 _NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 _ID = re.compile(r"[a-zA-Z0-9_.:-]{1,64}")
+_UNFIT = re.compile(r"[^a-zA-Z0-9_-]")
+_KEPT_CHARS = 55
 _NO_PARAMETERS = '{"type":"object","properties":{}}'
 _UNKNOWN_PARAMETERS = '{"type":"object"}'
-
-
-@dataclass(slots=True)
-class ToolPlan:
-    """What the request says about tools.
-
-    Attributes:
-        config: ``toolConfig``, None when there is none.
-        forced: whether the model must call a tool.
-        output_tool: the name of the tool that stands in for structured output.
-        extra_choice: ``additionalModelRequestFields.tool_choice``, for what ``toolConfig`` cannot say.
-    """
-
-    config: dict[str, Any] | None = None
-    forced: bool = False
-    output_tool: str | None = None
-    extra_choice: dict[str, Any] | None = None
 
 
 def upstream_id(call_id: str) -> str:
@@ -47,11 +33,58 @@ def upstream_id(call_id: str) -> str:
     return "t_" + sha256(call_id.encode()).hexdigest()[:32]
 
 
-def checked_name(name: str, path: str) -> str:
-    """``name``, or ``Refusal``: a renamed tool would come back under a name that the client does not know."""
-    if not _NAME.fullmatch(name):
-        raise Refusal(path, "Bedrock takes tool names of 1 to 64 letters, digits, _ and -; rename the tool")
-    return name
+class ToolNames:
+    """The names under which the tools of one request are sent: their own, or ones derived from these.
+
+    A derived name is the same in every request, and ``client_names`` leads back from it.
+    """
+
+    def __init__(self, losses: list[Loss]) -> None:
+        self._losses = losses
+        self.client_names: dict[str, str] = {}
+
+    def sent(self, name: str, path: str) -> str:
+        """The name for the upstream; raises ``Refusal`` for none at all."""
+        if _NAME.fullmatch(name):
+            return name
+        if not name:
+            raise Refusal(path, "a tool without a name cannot be called; give it one")
+        derived = f"{_UNFIT.sub('_', name)[:_KEPT_CHARS]}_{sha256(name.encode()).hexdigest()[:8]}"
+        if derived not in self.client_names:
+            self.client_names[derived] = name
+            reason = "Bedrock takes tool names of 1 to 64 letters, digits, _ and -; sent under a derived one"
+            self._losses.append(Loss(path, "approx", reason))
+        return derived
+
+
+@dataclass(slots=True)
+class ToolPlan:
+    """What the request says about tools.
+
+    Attributes:
+        names: how the tools are called upstream; calls in messages are written with it, too.
+        config: ``toolConfig``, None when there is none.
+        forced: whether the model must call a tool.
+        output_tool: the name of the tool that stands in for structured output.
+        extra_choice: ``additionalModelRequestFields.tool_choice``, for what ``toolConfig`` cannot say.
+    """
+
+    names: ToolNames
+    config: dict[str, Any] | None = None
+    forced: bool = False
+    output_tool: str | None = None
+    extra_choice: dict[str, Any] | None = None
+
+
+def written_call(call: ToolCall, names: ToolNames) -> dict[str, Any]:
+    """A ``ToolUseBlock``; raises ``Refusal`` for arguments that are no JSON object."""
+    arguments = custom_tools.arguments_of(call.arguments) if call.kind == "custom" else call.arguments
+    tool_use = {
+        "toolUseId": upstream_id(call.id),
+        "name": names.sent(call.name, call.path),
+        "input": embedded_object(arguments, call.path),
+    }
+    return {"toolUse": tool_use}
 
 
 def embedded_object(text: str, path: str) -> msgspec.Raw:
@@ -77,7 +110,7 @@ def plan_tools(
     if not offered and used:
         offered = tuple(Tool(path, name, schema=_UNKNOWN_PARAMETERS) for name, path in used.items())
         losses.append(Loss("tools", "approx", "Bedrock wants the tools of earlier calls; declared by name only"))
-    plan = ToolPlan()
+    plan = ToolPlan(ToolNames(losses))
     forced = _forced_choice(choice, callable_names, capabilities)
     if emulate_output and forced is None and request.output_format is not None:
         stand_in = output_tool(request.output_format, (tool.name for tool in offered))
@@ -91,9 +124,9 @@ def plan_tools(
     if not offered:
         return plan
     plan.forced = forced is not None
-    plan.config = {"tools": _written(offered, capabilities, cache, losses)}
+    plan.config = {"tools": _written(offered, plan.names, capabilities, cache, losses)}
     if forced is not None:
-        plan.config["toolChoice"] = forced
+        plan.config["toolChoice"] = forced = _renamed(forced, plan.names)
     if choice.parallel is False and callable_names:
         plan.extra_choice = _maybe_single(choice, forced, capabilities, losses)
     return plan
@@ -139,8 +172,8 @@ def _maybe_single(
     """Anthropic's own ``tool_choice`` with its switch against parallel calls."""
     if not capabilities.disable_parallel_tools:
         # An old ``function_call`` does not ask for it; its answers have room for one call only.
-        if choice.path == "tool_choice":
-            losses.append(Loss("parallel_tool_calls", "drop", "Converse has no switch against parallel tool calls"))
+        if choice.path != "function_call":
+            losses.append(Loss(choice.parallel_path, "drop", "Converse has no switch against parallel tool calls"))
         return None
     if forced is None:
         return {"type": "auto", "disable_parallel_tool_use": True}
@@ -148,21 +181,35 @@ def _maybe_single(
     return {"type": kind, **detail, "disable_parallel_tool_use": True}
 
 
+def _renamed(forced: dict[str, Any], names: ToolNames) -> dict[str, Any]:
+    named = forced.get("tool")
+    return forced if named is None else {"tool": {"name": names.sent(named["name"], "tool_choice")}}
+
+
 def _written(
-    tools: Sequence[Tool], capabilities: Capabilities, cache: CachePoints, losses: list[Loss]
+    tools: Sequence[Tool], names: ToolNames, capabilities: Capabilities, cache: CachePoints, losses: list[Loss]
 ) -> list[dict[str, Any]]:
     elements: list[dict[str, Any]] = []
     for tool in tools:
-        spec: dict[str, Any] = {"name": checked_name(tool.name, tool.path)}
+        spec: dict[str, Any] = {"name": names.sent(tool.name, tool.path)}
         if tool.description and tool.description.strip():
             spec["description"] = tool.description
-        schema = tool.schema if tool.schema is not None else _NO_PARAMETERS
+        schema = _parameters(tool, losses)
         spec["inputSchema"] = {"json": embedded_object(schema, tool.path)}
         if tool.strict and _enforceable(tool, schema, capabilities, losses):
             spec["strict"] = True
         elements.append({"toolSpec": spec})
         cache.add(elements, tool.cache, tool.path, tool=True)
     return elements
+
+
+def _parameters(tool: Tool, losses: list[Loss]) -> str:
+    if tool.kind == "function":
+        return tool.schema if tool.schema is not None else _NO_PARAMETERS
+    if tool.grammar is not None:
+        raise Refusal(tool.path, custom_tools.NO_GRAMMAR)
+    losses.append(Loss(tool.path, "approx", "Bedrock knows functions only; sent as one with a single text parameter"))
+    return custom_tools.SCHEMA
 
 
 def _enforceable(tool: Tool, schema: str, capabilities: Capabilities, losses: list[Loss]) -> bool:

@@ -1,21 +1,38 @@
-"""OpenAI's chat completions as a client's dialect, and OpenAI bodies of any endpoint passed through."""
+"""OpenAI's chat completions: a client's dialect, an upstream's, and bodies of any endpoint passed through."""
 
 from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
-from extproc.conversation.errors import ApiError
+from extproc.conversation.capabilities import Capabilities
+from extproc.conversation.errors import ApiError, ClientError, Refusal
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
-from extproc.dialects.contract import NO_HEADERS, ClientDialect, Identity, Listed, Peek, StreamTap, StreamWriter
+from extproc.dialects.contract import (
+    NO_HEADERS,
+    ClientDialect,
+    Destination,
+    Identity,
+    Listed,
+    Peek,
+    StreamReader,
+    StreamTap,
+    StreamWriter,
+    UpstreamDialect,
+    UpstreamRequest,
+)
 from extproc.dialects.openai import body as bodies
-from extproc.dialects.openai import errors, passthrough
+from extproc.dialects.openai import errors, listing, passthrough, upstream
+from extproc.dialects.openai.models import capabilities_of
 from extproc.dialects.openai.request import read_request
 from extproc.dialects.openai.response import write_response
 from extproc.dialects.openai.stream import ChunkWriter
 from extproc.dialects.openai.tap import Tap
 
+_NO_COUNT: Final = "servers of OpenAI's API count no tokens before they are used"
+
 
 class OpenAI:
-    """The front end, and both ends of passthrough; see ``extproc.dialects.contract.ClientDialect``."""
+    """Both ends; see ``ClientDialect`` and ``UpstreamDialect`` in ``extproc.dialects.contract``."""
 
     name = "openai"
     stream_content_type = "text/event-stream"
@@ -29,17 +46,19 @@ class OpenAI:
         del headers
         return read_request(body)
 
-    def write_count(self, input_tokens: int) -> bytes:
-        """Never asked."""
-        raise NotImplementedError
+    def write_count_answer(self, input_tokens: int) -> bytes:
+        """Never asked for: a client of this API has no such request."""
+        del input_tokens
+        raise ClientError(_NO_COUNT)
 
     def write_models(self, models: Sequence[Listed], wanted: str | None, query: str) -> bytes | None:
-        """Not yet."""
-        raise NotImplementedError
+        """OpenAI's list of models, which has no pages, or the one that is wanted."""
+        del query
+        return listing.write_models(models, wanted)
 
     def sticky_key(self, body: bytes) -> bytes:
-        """Not yet."""
-        raise NotImplementedError
+        """What all turns of a conversation have in common."""
+        return listing.sticky_key(body)
 
     def write_response(self, response: Response, request: Request, identity: Identity) -> bytes:
         """A ``chat.completion``."""
@@ -73,5 +92,39 @@ class OpenAI:
         """A watcher of one stream."""
         return Tap(strip_usage=strip_usage)
 
+    def capabilities(self, model: str) -> Capabilities:
+        """What is known of a model behind this API."""
+        return capabilities_of(model)
 
-DIALECT: ClientDialect = OpenAI()
+    def write_request(self, request: Request, destination: Destination) -> UpstreamRequest:
+        """A chat completions body."""
+        return upstream.write_request(request, destination)
+
+    def write_count(self, request: Request, destination: Destination) -> UpstreamRequest:
+        """Refused: chat completions have no such operation, neither asked nor answered."""
+        del request, destination
+        raise Refusal("model", _NO_COUNT)
+
+    def read_count(self, body: bytes) -> int:
+        """As there is no such operation, no answer to it."""
+        del body
+        raise upstream.bad_answer(_NO_COUNT)
+
+    def read_response(self, body: bytes, headers: Mapping[str, str], sent: UpstreamRequest) -> Response:
+        """A ``chat.completion``."""
+        return upstream.read_response(body, headers, sent)
+
+    def stream_reader(self, headers: Mapping[str, str], sent: UpstreamRequest) -> StreamReader:
+        """A reader of ``chat.completion.chunk`` events."""
+        return upstream.stream_reader(headers, sent)
+
+    def read_error(self, status: int, headers: Mapping[str, str], body: bytes) -> ApiError:
+        """An error reply."""
+        return upstream.read_error(status, headers, body)
+
+
+class _BothEnds(ClientDialect, UpstreamDialect, Protocol):
+    """A dialect that clients and upstreams speak."""
+
+
+DIALECT: Final[_BothEnds] = OpenAI()

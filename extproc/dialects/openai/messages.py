@@ -22,13 +22,14 @@ from extproc.conversation.request import (
     Extra,
     Image,
     Text,
+    Thinking,
     ToolCall,
     ToolResult,
     Turn,
 )
 from extproc.dialects.openai.fields import Members, missing, unknown_word, wrong_value
 from extproc.dialects.openai.parts import ASSISTANT_PARTS, TEXT_PARTS, USER_PARTS, read_cache, read_content
-from extproc.dialects.openai.thinking import THINKING_MEMBERS, read_thinking
+from extproc.dialects.openai.thinking import NOTHING, THINKING_MEMBERS, Carried, in_order, maybe_signed, read_thinking
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError, JsonShapeError
 
@@ -39,7 +40,9 @@ _ASSISTANT_MEMBERS: Final = (
     _PLAIN_MEMBERS | THINKING_MEMBERS | {"refusal", "tool_calls", "function_call", "audio", "annotations", "parsed"}
 )
 #: ``index`` and ``parsed_arguments`` are what openai-python's stream helper adds to a call.
-_CALL_MEMBERS: Final = frozenset({"id", "type", "function", "cache_control", "index"})
+_CALL_MEMBERS: Final = frozenset({"id", "type", "function", "cache_control", "index", "extra_content"})
+_CUSTOM_CALL_MEMBERS: Final = frozenset({"id", "type", "custom", "cache_control", "index", "extra_content"})
+_CUSTOM_MEMBERS: Final = frozenset({"name", "input"})
 _CALL_FUNCTION_MEMBERS: Final = frozenset({"name", "arguments", "parsed_arguments"})
 _CALL_TYPES: Final = {"function": "function", "custom": "custom"}
 #: How many unanswered calls an error names.
@@ -64,6 +67,10 @@ class History:
         self._answered: set[str] = set()
         #: Name of the function and id of the call that a message of role ``function`` answers.
         self._legacy: tuple[str, str] | None = None
+        #: Signatures of the calls of the last assistant message, by their ids.
+        self._signatures: dict[str, Thinking] = {}
+        #: Turns that lost their reasoning: position -> path of what is left of it.
+        self._lost: dict[int, str] = {}
 
     def read(self, messages: list[Members]) -> None:
         """All messages of a request. Raises ``ClientError``."""
@@ -78,6 +85,18 @@ class History:
             reader(self, message)
         if self._open:
             self._refuse_open_calls()
+        if self._lost:
+            self._tell_lost()
+
+    def _tell_lost(self) -> None:
+        """Where other turns have their reasoning, one that lost it is a gap, which spoils all of it.
+
+        A block that nobody signed stands for the gap: it goes nowhere, and what is beside it stays behind as well.
+        """
+        if any(isinstance(block, Thinking) for turn in self.turns for block in turn.blocks):
+            for position, path in self._lost.items():
+                turn = self.turns[position]
+                self.turns[position] = replace(turn, blocks=(Thinking(path), *turn.blocks))
 
     def _read_system(self, message: Members) -> None:
         self._extras.extend(message.unknown(_PLAIN_MEMBERS))
@@ -96,17 +115,41 @@ class History:
         self._extras.extend(message.unknown(_ASSISTANT_MEMBERS))
         if message.values.get("audio") is not None:
             self._extras.append(Extra(message.at("audio"), message.values["audio"], essential=True))
-        blocks: list[Block] = list(read_thinking(message, self._extras))
+        carried = read_thinking(message, self._extras)
+        texts: list[Text] = []
         if message.values.get("content") is not None:
-            blocks.extend(self._content(message, ASSISTANT_PARTS))
+            texts += [part for part in self._content(message, ASSISTANT_PARTS) if isinstance(part, Text)]
         if refusal := message.maybe_text("refusal"):
-            blocks.append(Text(refusal, message.at("refusal"), kind="refusal"))
-        blocks.extend(self._calls(message))
-        self.turns.append(Turn("assistant", self._marked(tuple(blocks), message), message.path))
+            texts.append(Text(refusal, message.at("refusal"), kind="refusal"))
+        calls = self._calls(message)
+        if carried is NOTHING and not self._signatures:
+            blocks: tuple[Block, ...] = (*texts, *calls)
+        else:
+            blocks = self._with_reasoning(message, carried, texts, calls)
+        self.turns.append(Turn("assistant", self._marked(blocks, message), message.path))
+
+    def _with_reasoning(
+        self, message: Members, carried: Carried, texts: list[Text], calls: list[ToolCall]
+    ) -> tuple[Block, ...]:
+        """The turn as it stood. Signatures of what was said and called count where no other carrier is."""
+        if not carried.thoughts:
+            whole = maybe_signed(message, self._extras)
+            if whole is not None or self._signatures:
+                blocks: list[Block] = [*([whole] if whole else []), *(text for text in texts if text.text)]
+                for call in calls:
+                    signature = self._signatures.get(call.id)
+                    blocks += [call] if signature is None else [signature, call]
+                return tuple(blocks)
+        ordered, lost = in_order(carried, texts, calls, legacy=self._legacy is not None)
+        if lost is not None and carried.thoughts:
+            return (Thinking(lost), *ordered)
+        if lost is not None:
+            self._lost[len(self.turns)] = lost
+        return tuple(ordered)
 
     def _calls(self, message: Members) -> list[ToolCall]:
-        self._open, self._answered, self._legacy = {}, set(), None
-        calls = [call for entry in message.objects("tool_calls") if (call := self._maybe_call(entry))]
+        self._open, self._answered, self._legacy, self._signatures = {}, set(), None, {}
+        calls = [self._call(entry) for entry in message.objects("tool_calls")]
         legacy = message.maybe_object("function_call")
         if legacy is None:
             return calls
@@ -117,14 +160,19 @@ class History:
         self._legacy = name, call_id
         return [ToolCall(legacy.path, call_id, name, read_arguments(legacy))]
 
-    def _maybe_call(self, call: Members) -> ToolCall | None:
+    def _call(self, call: Members) -> ToolCall:
         call_id = call.name("id")
         if call_id in self._open:
             raise wrong_value(call.at("id"), "another call of the same message has this id; ids must be unique")
         self._open[call_id] = call.path
+        if "extra_content" in call.values and (signature := maybe_signed(call, self._extras)):
+            self._signatures[call_id] = signature
         if call.word("type", _CALL_TYPES) == "custom":
-            self._extras.append(Extra(call.path, call.values, essential=True))
-            return None
+            self._extras.extend(call.unknown(_CUSTOM_CALL_MEMBERS))
+            custom = call.object("custom")
+            self._extras.extend(custom.unknown(_CUSTOM_MEMBERS))
+            name, text = custom.name("name"), custom.text("input")
+            return ToolCall(call.path, call_id, name, text, read_cache(call), kind="custom")
         self._extras.extend(call.unknown(_CALL_MEMBERS))
         function = call.object("function")
         self._extras.extend(function.unknown(_CALL_FUNCTION_MEMBERS))

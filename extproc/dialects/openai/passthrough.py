@@ -1,4 +1,4 @@
-"""What the gateway does to OpenAI bodies that stay OpenAI: two edits in place, and reading usage.
+"""What the gateway does to OpenAI bodies that stay OpenAI: edits in place, and reading usage.
 
 Every byte that is not edited stays as it was: number literals, key order, unknown fields, white space.
 """
@@ -9,6 +9,7 @@ import msgspec
 
 from extproc.conversation.response import NO_USAGE, Usage, maybe_count
 from extproc.dialects.openai.body import invalid_json
+from extproc.dialects.openai.uncarried import MARK, without_carriers
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError, JsonShapeError
 
@@ -44,7 +45,7 @@ _answer: Final = msgspec.json.Decoder(_Answer)
 
 
 def edit(body: bytes, *, model: str | None, include_usage: bool) -> bytes:
-    """``body`` with another model, and with usage asked for; the same object when it says so already.
+    """``body`` with another model, with usage asked for, and without other makers' reasoning; else the same object.
 
     ``include_usage`` is for bodies with ``stream: true``: OpenAI refuses ``stream_options`` elsewhere. Options of a
     wrong type are left for the upstream to refuse.
@@ -58,6 +59,8 @@ def edit(body: bytes, *, model: str | None, include_usage: bool) -> bytes:
             body = _with_member(body, "model", bytes(known.model), msgspec.json.encode(model))
         if include_usage:
             body = _with_usage(body, bytes(known.stream_options))
+        if MARK in body:
+            body = without_carriers(body)
     except JsonError as error:
         raise invalid_json(error) from error
     return body
@@ -104,14 +107,24 @@ def usage_of(value: Any) -> Usage:
         return NO_USAGE
     prompt = value.get("prompt_tokens_details", value.get("input_tokens_details"))
     completion = value.get("completion_tokens_details", value.get("output_tokens_details"))
+    # DeepSeek's word stands beside the prompt's count.
+    cached = _maybe_count(prompt, "cached_tokens")
     return Usage(
         input_tokens=_maybe_count(value, "prompt_tokens", "input_tokens"),
         output_tokens=_maybe_count(value, "completion_tokens", "output_tokens"),
         total_tokens=_maybe_count(value, "total_tokens"),
-        cached_input_tokens=_maybe_count(prompt, "cached_tokens"),
-        cache_write_tokens=_maybe_count(prompt, "cache_write_tokens"),
+        cached_input_tokens=cached if cached is not None else _maybe_count(value, "prompt_cache_hit_tokens"),
+        cache_write_tokens=_maybe_count(prompt, "cache_write_tokens", "cache_creation_tokens"),
         reasoning_tokens=_maybe_count(completion, "reasoning_tokens"),
+        modalities=_modalities(prompt),
     )
+
+
+def _modalities(prompt: Any) -> dict[str, int] | None:
+    if not isinstance(prompt, dict):
+        return None
+    counts = {kind: maybe_count(prompt.get(f"{kind}_tokens")) for kind in ("text", "image", "audio")}
+    return {kind: count for kind, count in counts.items() if count} or None
 
 
 def _maybe_count(counts: Any, *names: str) -> int | None:

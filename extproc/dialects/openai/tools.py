@@ -21,6 +21,10 @@ SCHEMA_MEMBERS: Final = frozenset({"tools", "functions", "response_format"})
 LEGACY_TOOLS: Final = "functions["
 
 _TOOL_MEMBERS: Final = frozenset({"type", "function", "cache_control"})
+_CUSTOM_TOOL_MEMBERS: Final = frozenset({"type", "custom", "cache_control"})
+_CUSTOM_MEMBERS: Final = frozenset({"name", "description", "format"})
+_CUSTOM_FORMATS: Final = {word: word for word in ("text", "grammar")}
+_SYNTAXES: Final = {word: word for word in ("lark", "regex")}
 _FUNCTION_MEMBERS: Final = frozenset({"name", "description", "parameters", "strict", "cache_control"})
 _TOOL_TYPES: Final = {"function": "function", "custom": "custom"}
 _CHOICES: Final[dict[str, _ChoiceKind]] = {"auto": "auto", "none": "none", "required": "any"}
@@ -38,8 +42,17 @@ class _Slices(msgspec.Struct):
     response_format: msgspec.Raw = msgspec.Raw()
 
 
+class _GrammarSlice(msgspec.Struct, frozen=True):
+    grammar: msgspec.Raw = msgspec.Raw()
+
+
+class _CustomSlice(msgspec.Struct):
+    format: _GrammarSlice = _GrammarSlice()
+
+
 class _ToolSlice(msgspec.Struct):
     function: msgspec.Raw = msgspec.Raw()
+    custom: msgspec.Raw = msgspec.Raw()
 
 
 class _FunctionSlice(msgspec.Struct):
@@ -57,6 +70,7 @@ class _SchemaSlice(msgspec.Struct):
 _slices: Final = msgspec.json.Decoder(_Slices)
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _tool_slice: Final = msgspec.json.Decoder(_ToolSlice)
+_custom_slice: Final = msgspec.json.Decoder(_CustomSlice)
 _function_slice: Final = msgspec.json.Decoder(_FunctionSlice)
 _format_slice: Final = msgspec.json.Decoder(_FormatSlice)
 _schema_slice: Final = msgspec.json.Decoder(_SchemaSlice)
@@ -72,8 +86,6 @@ class ToolReader:
         self._root = root
         self._extras = extras
         self._slices = _Slices() if root.values.keys().isdisjoint(SCHEMA_MEMBERS) else _slices.decode(body)
-        #: Names of custom tools: they have no neutral form, yet may be chosen by name.
-        self._custom: set[str] = set()
 
     def read_tools(self) -> tuple[Tool, ...]:
         """``tools``, or the deprecated ``functions``; names must be unique, as answers are told apart by them."""
@@ -85,7 +97,7 @@ class ToolReader:
             read = [self._read_function(f, raw) for f, raw in zip(functions, raw_functions, strict=True)]
         else:
             raw_tools = _array.decode(self._slices.tools) if tools else []
-            read = [t for tool, raw in zip(tools, raw_tools, strict=True) if (t := self._maybe_tool(tool, raw))]
+            read = [self._read_tool(tool, raw) for tool, raw in zip(tools, raw_tools, strict=True)]
         seen: set[str] = set()
         for tool in read:
             if tool.name in seen:
@@ -131,19 +143,31 @@ class ToolReader:
             "json_schema", spec.name("name"), spec.maybe_text("description"), schema, spec.maybe_boolean("strict")
         )
 
-    def _maybe_tool(self, tool: Members, raw: msgspec.Raw) -> Tool | None:
+    def _read_tool(self, tool: Members, raw: msgspec.Raw) -> Tool:
         if "function" not in tool.values and "name" in tool.values and tool.values.get("type") == "function":
             raise missing(
                 tool.at("function"), "an object holding name and parameters (the flat form is the Responses API's)"
             )
         if tool.word("type", _TOOL_TYPES) == "custom":
-            self._custom.add(tool.object("custom").name("name"))
-            self._extras.append(Extra(tool.path, tool.values, essential=True))
-            return None
+            return self._read_custom(tool, raw)
         self._extras.extend(tool.unknown(_TOOL_MEMBERS))
         function = self._read_function(tool.object("function"), _tool_slice.decode(raw).function)
         mark = read_cache(tool)
         return replace(function, cache=mark) if mark else function
+
+    def _read_custom(self, tool: Members, raw: msgspec.Raw) -> Tool:
+        """A tool that takes a text. Its grammar stays the text that the client wrote."""
+        self._extras.extend(tool.unknown(_CUSTOM_TOOL_MEMBERS))
+        custom, grammar = tool.object("custom"), None
+        self._extras.extend(custom.unknown(_CUSTOM_MEMBERS))
+        form = custom.maybe_object("format")
+        if form is not None and form.word("type", _CUSTOM_FORMATS) == "grammar":
+            rules = form.object("grammar")
+            rules.word("syntax", _SYNTAXES)
+            rules.name("definition")
+            grammar = _text_of(_custom_slice.decode(_tool_slice.decode(raw).custom).format.grammar)
+        name, description = custom.name("name"), custom.maybe_text("description")
+        return Tool(tool.path, name, description, cache=read_cache(tool), kind="custom", grammar=grammar)
 
     def _read_function(self, function: Members, raw: msgspec.Raw) -> Tool:
         self._extras.extend(function.unknown(_FUNCTION_MEMBERS))
@@ -166,7 +190,7 @@ class ToolReader:
         if isinstance(value, str):
             if value not in _CHOICES:
                 raise unknown_word(path, value, _CHOICES)
-            if value == "required" and not names and not self._custom:
+            if value == "required" and not names:
                 raise wrong_value(path, "a call is required, but tools is empty; add tools or leave the choice out")
             return ToolChoice(_CHOICES[value])
         if not isinstance(value, dict):
@@ -176,10 +200,6 @@ class ToolReader:
         target = choice.object(form)
         if form == "allowed_tools":
             return self._read_allowed(target, names)
-        if form == "custom":
-            target.name("name")
-            self._extras.append(Extra(path, value, essential=True))
-            return ToolChoice()
         return ToolChoice("named", self._chosen(target, names))
 
     def _read_allowed(self, allowed: Members, names: set[str]) -> ToolChoice:
@@ -187,14 +207,7 @@ class ToolReader:
         tools = allowed.objects("tools")
         if not tools:
             raise missing(allowed.at("tools"), "at least one of the tools of the request")
-        chosen: list[str] = []
-        for tool in tools:
-            form = tool.word("type", _TOOL_TYPES)
-            target = tool.object(form)
-            if form == "custom":
-                self._extras.append(Extra(tool.path, tool.values, essential=True))
-            else:
-                chosen.append(self._chosen(target, names))
+        chosen = [self._chosen(tool.object(tool.word("type", _TOOL_TYPES)), names) for tool in tools]
         return ToolChoice(kind, allowed=tuple(chosen))
 
     def _read_function_call(self, names: set[str]) -> ToolChoice:
@@ -211,7 +224,7 @@ class ToolReader:
 
     @staticmethod
     def _chosen(target: Members, names: set[str]) -> str:
-        """The name of a function of the request."""
+        """The name of a tool of the request."""
         name = target.name("name")
         if name not in names:
             raise wrong_value(target.at("name"), "the request defines no such function; define it or name another")

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"extproc/server/proto/extproc.proto\x12\x10llmroute.wire.v1\x1a\x1cgoogle/protobuf/struct.proto\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\";\n\tHeaderMap\x12.\n\x07headers\x18\x01 \x03(\x0b\x32\x1d.llmroute.wire.v1.HeaderValue\"\x8f\x04\n\x11ProcessingRequest\x12\x38\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x1d.llmroute.wire.v1.HttpHeadersH\x00\x12\x39\n\x10response_headers\x18\x03 \x01(\x0b\x32\x1d.llmroute.wire.v1.HttpHeadersH\x00\x12\x32\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x1a.llmroute.wire.v1.HttpBodyH\x00\x12\x33\n\rresponse_body\x18\x05 \x01(\x0b\x32\x1a.llmroute.wire.v1.HttpBodyH\x00\x12:\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1e.llmroute.wire.v1.HttpTrailersH\x00\x12;\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1e.llmroute.wire.v1.HttpTrailersH\x00\x12G\n\nattributes\x18\t \x03(\x0b\x32\x33.llmroute.wire.v1.ProcessingRequest.AttributesEntry\x1aO\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.llmroute.wire.v1.Attributes:\x02\x38\x01\x42\t\n\x07request\"\x97\x01\n\nAttributes\x12\x38\n\x06\x66ields\x18\x01 \x03(\x0b\x32(.llmroute.wire.v1.Attributes.FieldsEntry\x1aO\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.AttributeValue:\x02\x38\x01\"0\n\x0e\x41ttributeValue\x12\x16\n\x0cstring_value\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04kind\"R\n\x0bHttpHeaders\x12,\n\x07headers\x18\x01 \x01(\x0b\x32\x1b.llmroute.wire.v1.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"=\n\x0cHttpTrailers\x12-\n\x08trailers\x18\x01 \x01(\x0b\x32\x1b.llmroute.wire.v1.HeaderMap\"\xbe\x04\n\x12ProcessingResponse\x12<\n\x0frequest_headers\x18\x01 \x01(\x0b\x32!.llmroute.wire.v1.HeadersResponseH\x00\x12=\n\x10response_headers\x18\x02 \x01(\x0b\x32!.llmroute.wire.v1.HeadersResponseH\x00\x12\x36\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyResponseH\x00\x12\x37\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyResponseH\x00\x12>\n\x10request_trailers\x18\x05 \x01(\x0b\x32\".llmroute.wire.v1.TrailersResponseH\x00\x12?\n\x11response_trailers\x18\x06 \x01(\x0b\x32\".llmroute.wire.v1.TrailersResponseH\x00\x12\x41\n\x12immediate_response\x18\x07 \x01(\x0b\x32#.llmroute.wire.v1.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\rmode_override\x18\t \x01(\x0b\x32 .llmroute.wire.v1.ProcessingModeB\n\n\x08response\"E\n\x0fHeadersResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.CommonResponse\"B\n\x0c\x42odyResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.CommonResponse\"M\n\x10TrailersResponse\x12\x39\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\"\x9d\x01\n\x0e\x43ommonResponse\x12\x39\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\x12\x35\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyMutation\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"b\n\x0eHeaderMutation\x12\x38\n\x0bset_headers\x18\x01 \x03(\x0b\x32#.llmroute.wire.v1.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"\x90\x02\n\x11HeaderValueOption\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.llmroute.wire.v1.HeaderValue\x12M\n\rappend_action\x18\x03 \x01(\x0e\x32\x36.llmroute.wire.v1.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"@\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x42\n\n\x08mutation\"\x84\x05\n\x0eProcessingMode\x12L\n\x13request_header_mode\x18\x01 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12M\n\x14response_header_mode\x18\x02 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12H\n\x11request_body_mode\x18\x03 \x01(\x0e\x32-.llmroute.wire.v1.ProcessingMode.BodySendMode\x12I\n\x12response_body_mode\x18\x04 \x01(\x0e\x32-.llmroute.wire.v1.ProcessingMode.BodySendMode\x12M\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12N\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\"\x93\x01\n\x11ImmediateResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.llmroute.wire.v1.HttpStatus\x12\x31\n\x07headers\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\"extproc/server/proto/extproc.proto\x12\x10llmroute.wire.v1\x1a\x1cgoogle/protobuf/struct.proto\"<\n\x0bHeaderValue\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t\x12\x11\n\traw_value\x18\x03 \x01(\x0c\";\n\tHeaderMap\x12.\n\x07headers\x18\x01 \x03(\x0b\x32\x1d.llmroute.wire.v1.HeaderValue\"\x8f\x04\n\x11ProcessingRequest\x12\x38\n\x0frequest_headers\x18\x02 \x01(\x0b\x32\x1d.llmroute.wire.v1.HttpHeadersH\x00\x12\x39\n\x10response_headers\x18\x03 \x01(\x0b\x32\x1d.llmroute.wire.v1.HttpHeadersH\x00\x12\x32\n\x0crequest_body\x18\x04 \x01(\x0b\x32\x1a.llmroute.wire.v1.HttpBodyH\x00\x12\x33\n\rresponse_body\x18\x05 \x01(\x0b\x32\x1a.llmroute.wire.v1.HttpBodyH\x00\x12:\n\x10request_trailers\x18\x06 \x01(\x0b\x32\x1e.llmroute.wire.v1.HttpTrailersH\x00\x12;\n\x11response_trailers\x18\x07 \x01(\x0b\x32\x1e.llmroute.wire.v1.HttpTrailersH\x00\x12G\n\nattributes\x18\t \x03(\x0b\x32\x33.llmroute.wire.v1.ProcessingRequest.AttributesEntry\x1aO\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12+\n\x05value\x18\x02 \x01(\x0b\x32\x1c.llmroute.wire.v1.Attributes:\x02\x38\x01\x42\t\n\x07request\"\x97\x01\n\nAttributes\x12\x38\n\x06\x66ields\x18\x01 \x03(\x0b\x32(.llmroute.wire.v1.Attributes.FieldsEntry\x1aO\n\x0b\x46ieldsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12/\n\x05value\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.AttributeValue:\x02\x38\x01\"H\n\x0e\x41ttributeValue\x12\x16\n\x0cnumber_value\x18\x02 \x01(\x01H\x00\x12\x16\n\x0cstring_value\x18\x03 \x01(\x0cH\x00\x42\x06\n\x04kind\"R\n\x0bHttpHeaders\x12,\n\x07headers\x18\x01 \x01(\x0b\x32\x1b.llmroute.wire.v1.HeaderMap\x12\x15\n\rend_of_stream\x18\x03 \x01(\x08\"/\n\x08HttpBody\x12\x0c\n\x04\x62ody\x18\x01 \x01(\x0c\x12\x15\n\rend_of_stream\x18\x02 \x01(\x08\"=\n\x0cHttpTrailers\x12-\n\x08trailers\x18\x01 \x01(\x0b\x32\x1b.llmroute.wire.v1.HeaderMap\"\xbe\x04\n\x12ProcessingResponse\x12<\n\x0frequest_headers\x18\x01 \x01(\x0b\x32!.llmroute.wire.v1.HeadersResponseH\x00\x12=\n\x10response_headers\x18\x02 \x01(\x0b\x32!.llmroute.wire.v1.HeadersResponseH\x00\x12\x36\n\x0crequest_body\x18\x03 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyResponseH\x00\x12\x37\n\rresponse_body\x18\x04 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyResponseH\x00\x12>\n\x10request_trailers\x18\x05 \x01(\x0b\x32\".llmroute.wire.v1.TrailersResponseH\x00\x12?\n\x11response_trailers\x18\x06 \x01(\x0b\x32\".llmroute.wire.v1.TrailersResponseH\x00\x12\x41\n\x12immediate_response\x18\x07 \x01(\x0b\x32#.llmroute.wire.v1.ImmediateResponseH\x00\x12\x31\n\x10\x64ynamic_metadata\x18\x08 \x01(\x0b\x32\x17.google.protobuf.Struct\x12\x37\n\rmode_override\x18\t \x01(\x0b\x32 .llmroute.wire.v1.ProcessingModeB\n\n\x08response\"E\n\x0fHeadersResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.CommonResponse\"B\n\x0c\x42odyResponse\x12\x32\n\x08response\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.CommonResponse\"M\n\x10TrailersResponse\x12\x39\n\x0fheader_mutation\x18\x01 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\"\x9d\x01\n\x0e\x43ommonResponse\x12\x39\n\x0fheader_mutation\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\x12\x35\n\rbody_mutation\x18\x03 \x01(\x0b\x32\x1e.llmroute.wire.v1.BodyMutation\x12\x19\n\x11\x63lear_route_cache\x18\x05 \x01(\x08\"b\n\x0eHeaderMutation\x12\x38\n\x0bset_headers\x18\x01 \x03(\x0b\x32#.llmroute.wire.v1.HeaderValueOption\x12\x16\n\x0eremove_headers\x18\x02 \x03(\t\"\x90\x02\n\x11HeaderValueOption\x12-\n\x06header\x18\x01 \x01(\x0b\x32\x1d.llmroute.wire.v1.HeaderValue\x12M\n\rappend_action\x18\x03 \x01(\x0e\x32\x36.llmroute.wire.v1.HeaderValueOption.HeaderAppendAction\"}\n\x12HeaderAppendAction\x12\x1b\n\x17\x41PPEND_IF_EXISTS_OR_ADD\x10\x00\x12\x11\n\rADD_IF_ABSENT\x10\x01\x12\x1e\n\x1aOVERWRITE_IF_EXISTS_OR_ADD\x10\x02\x12\x17\n\x13OVERWRITE_IF_EXISTS\x10\x03\"@\n\x0c\x42odyMutation\x12\x0e\n\x04\x62ody\x18\x01 \x01(\x0cH\x00\x12\x14\n\nclear_body\x18\x02 \x01(\x08H\x00\x42\n\n\x08mutation\"\x84\x05\n\x0eProcessingMode\x12L\n\x13request_header_mode\x18\x01 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12M\n\x14response_header_mode\x18\x02 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12H\n\x11request_body_mode\x18\x03 \x01(\x0e\x32-.llmroute.wire.v1.ProcessingMode.BodySendMode\x12I\n\x12response_body_mode\x18\x04 \x01(\x0e\x32-.llmroute.wire.v1.ProcessingMode.BodySendMode\x12M\n\x14request_trailer_mode\x18\x05 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\x12N\n\x15response_trailer_mode\x18\x06 \x01(\x0e\x32/.llmroute.wire.v1.ProcessingMode.HeaderSendMode\"1\n\x0eHeaderSendMode\x12\x0b\n\x07\x44\x45\x46\x41ULT\x10\x00\x12\x08\n\x04SEND\x10\x01\x12\x08\n\x04SKIP\x10\x02\"n\n\x0c\x42odySendMode\x12\x08\n\x04NONE\x10\x00\x12\x0c\n\x08STREAMED\x10\x01\x12\x0c\n\x08\x42UFFERED\x10\x02\x12\x14\n\x10\x42UFFERED_PARTIAL\x10\x03\x12\x18\n\x14\x46ULL_DUPLEX_STREAMED\x10\x04\x12\x08\n\x04GRPC\x10\x05\"\x93\x01\n\x11ImmediateResponse\x12,\n\x06status\x18\x01 \x01(\x0b\x32\x1c.llmroute.wire.v1.HttpStatus\x12\x31\n\x07headers\x18\x02 \x01(\x0b\x32 .llmroute.wire.v1.HeaderMutation\x12\x0c\n\x04\x62ody\x18\x03 \x01(\x0c\x12\x0f\n\x07\x64\x65tails\x18\x05 \x01(\t\"\x1a\n\nHttpStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,39 +49,39 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ATTRIBUTES_FIELDSENTRY']._serialized_start=812
   _globals['_ATTRIBUTES_FIELDSENTRY']._serialized_end=891
   _globals['_ATTRIBUTEVALUE']._serialized_start=893
-  _globals['_ATTRIBUTEVALUE']._serialized_end=941
-  _globals['_HTTPHEADERS']._serialized_start=943
-  _globals['_HTTPHEADERS']._serialized_end=1025
-  _globals['_HTTPBODY']._serialized_start=1027
-  _globals['_HTTPBODY']._serialized_end=1074
-  _globals['_HTTPTRAILERS']._serialized_start=1076
-  _globals['_HTTPTRAILERS']._serialized_end=1137
-  _globals['_PROCESSINGRESPONSE']._serialized_start=1140
-  _globals['_PROCESSINGRESPONSE']._serialized_end=1714
-  _globals['_HEADERSRESPONSE']._serialized_start=1716
-  _globals['_HEADERSRESPONSE']._serialized_end=1785
-  _globals['_BODYRESPONSE']._serialized_start=1787
-  _globals['_BODYRESPONSE']._serialized_end=1853
-  _globals['_TRAILERSRESPONSE']._serialized_start=1855
-  _globals['_TRAILERSRESPONSE']._serialized_end=1932
-  _globals['_COMMONRESPONSE']._serialized_start=1935
-  _globals['_COMMONRESPONSE']._serialized_end=2092
-  _globals['_HEADERMUTATION']._serialized_start=2094
-  _globals['_HEADERMUTATION']._serialized_end=2192
-  _globals['_HEADERVALUEOPTION']._serialized_start=2195
-  _globals['_HEADERVALUEOPTION']._serialized_end=2467
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=2342
-  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=2467
-  _globals['_BODYMUTATION']._serialized_start=2469
-  _globals['_BODYMUTATION']._serialized_end=2533
-  _globals['_PROCESSINGMODE']._serialized_start=2536
-  _globals['_PROCESSINGMODE']._serialized_end=3180
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=3019
-  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=3068
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=3070
-  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=3180
-  _globals['_IMMEDIATERESPONSE']._serialized_start=3183
-  _globals['_IMMEDIATERESPONSE']._serialized_end=3330
-  _globals['_HTTPSTATUS']._serialized_start=3332
-  _globals['_HTTPSTATUS']._serialized_end=3358
+  _globals['_ATTRIBUTEVALUE']._serialized_end=965
+  _globals['_HTTPHEADERS']._serialized_start=967
+  _globals['_HTTPHEADERS']._serialized_end=1049
+  _globals['_HTTPBODY']._serialized_start=1051
+  _globals['_HTTPBODY']._serialized_end=1098
+  _globals['_HTTPTRAILERS']._serialized_start=1100
+  _globals['_HTTPTRAILERS']._serialized_end=1161
+  _globals['_PROCESSINGRESPONSE']._serialized_start=1164
+  _globals['_PROCESSINGRESPONSE']._serialized_end=1738
+  _globals['_HEADERSRESPONSE']._serialized_start=1740
+  _globals['_HEADERSRESPONSE']._serialized_end=1809
+  _globals['_BODYRESPONSE']._serialized_start=1811
+  _globals['_BODYRESPONSE']._serialized_end=1877
+  _globals['_TRAILERSRESPONSE']._serialized_start=1879
+  _globals['_TRAILERSRESPONSE']._serialized_end=1956
+  _globals['_COMMONRESPONSE']._serialized_start=1959
+  _globals['_COMMONRESPONSE']._serialized_end=2116
+  _globals['_HEADERMUTATION']._serialized_start=2118
+  _globals['_HEADERMUTATION']._serialized_end=2216
+  _globals['_HEADERVALUEOPTION']._serialized_start=2219
+  _globals['_HEADERVALUEOPTION']._serialized_end=2491
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_start=2366
+  _globals['_HEADERVALUEOPTION_HEADERAPPENDACTION']._serialized_end=2491
+  _globals['_BODYMUTATION']._serialized_start=2493
+  _globals['_BODYMUTATION']._serialized_end=2557
+  _globals['_PROCESSINGMODE']._serialized_start=2560
+  _globals['_PROCESSINGMODE']._serialized_end=3204
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_start=3043
+  _globals['_PROCESSINGMODE_HEADERSENDMODE']._serialized_end=3092
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_start=3094
+  _globals['_PROCESSINGMODE_BODYSENDMODE']._serialized_end=3204
+  _globals['_IMMEDIATERESPONSE']._serialized_start=3207
+  _globals['_IMMEDIATERESPONSE']._serialized_end=3354
+  _globals['_HTTPSTATUS']._serialized_start=3356
+  _globals['_HTTPSTATUS']._serialized_end=3382
 # @@protoc_insertion_point(module_scope)

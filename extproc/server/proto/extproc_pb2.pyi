@@ -63,10 +63,12 @@ class Attributes(_message.Message):
     def __init__(self, fields: _Optional[_Mapping[str, AttributeValue]] = ...) -> None: ...
 
 class AttributeValue(_message.Message):
-    __slots__ = ("string_value",)
+    __slots__ = ("number_value", "string_value")
+    NUMBER_VALUE_FIELD_NUMBER: _ClassVar[int]
     STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+    number_value: float
     string_value: bytes
-    def __init__(self, string_value: _Optional[bytes] = ...) -> None: ...
+    def __init__(self, number_value: _Optional[float] = ..., string_value: _Optional[bytes] = ...) -> None: ...
 
 class HttpHeaders(_message.Message):
     __slots__ = ("headers", "end_of_stream")

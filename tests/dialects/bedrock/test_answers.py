@@ -57,6 +57,8 @@ def test_every_block_that_has_a_neutral_form() -> None:
         ("guardrail_intervened", Stop.FILTERED),
         ("content_filtered", Stop.FILTERED),
         ("model_context_window_exceeded", Stop.CONTEXT_FULL),
+        ("refusal", Stop.REFUSAL),
+        ("pause_turn", Stop.PAUSED),
         ("something_new", Stop.UNKNOWN),
         (None, Stop.UNKNOWN),
     ],

@@ -5,7 +5,7 @@ from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal
-from extproc.conversation.request import Block, Cache, Document, Image, Text, Thinking, ToolCall
+from extproc.conversation.request import Block, Cache, Image, Text, Thinking, ToolCall
 from tests.dialects.bedrock.converse import ABLE, ask, body, call, conversation, losses, result, write
 
 PIXEL = Image("messages[0].content[1]", media_type="image/png", data="AAAA")
@@ -70,6 +70,13 @@ def test_conversations_that_converse_does_not_take(turns: list[tuple[str, Block]
     assert refused.value.error.status == 400
 
 
+def test_converse_first_assistant() -> None:
+    """A history that begins with the assistant is refused in words that say what to do."""
+    with pytest.raises(Refusal, match="begin with a user message") as refused:
+        write(conversation(("assistant", "Hi"), ("user", "Hello")))
+    assert (refused.value.error.status, refused.value.error.param) == (400, "messages[0]")
+
+
 def test_converse_toolresult_error_empty() -> None:
     """A failed tool that said nothing gets a text and the status error; a success has no status."""
     request = conversation(("user", "a"), ("assistant", call("1")), ("user", result("1", " ", is_error=True)))
@@ -110,16 +117,6 @@ def test_images_that_cannot_go(image: Image) -> None:
     assert refused.value.error.param == PIXEL.path
 
 
-@pytest.mark.parametrize("in_result", [False, True])
-def test_converse_documents(*, in_result: bool) -> None:
-    """Documents are refused with their path, in messages and in tool results, whether alone or beside text."""
-    document = Document("messages[2].content[0]", media_type="application/pdf", data="AAAA", filename="a.pdf")
-    last: Block = replace(result("1", "x"), blocks=(document,)) if in_result else document
-    with pytest.raises(Refusal) as refused:
-        write(conversation(("user", "a"), ("assistant", call("1")), ("user", last)))
-    assert refused.value.error.param == document.path
-
-
 def test_converse_redacted_bytes() -> None:
     """Redacted reasoning goes up as the very base64 text that came, and signatures likewise."""
     thinking = [
@@ -151,6 +148,17 @@ def test_late_system_text_stays_in_its_place() -> None:
     assert [m["role"] for m in body(request, own)["messages"]] == ["user", "assistant", "system", "user"]
     assert losses(request) == [("messages[2]", "approx")]
     assert losses(request, own) == []
+
+
+@pytest.mark.parametrize("ends", ["So", "So \n"])
+def test_prefill(ends: str) -> None:
+    """A begun answer goes to models that go on with it, less white space at its end; others refuse it."""
+    request = conversation(("user", "a"), ("assistant", ["b ", ends]))
+    assert body(request)["messages"][1]["content"] == [{"text": "b "}, {"text": "So"}]
+    assert losses(request) == ([] if ends == "So" else [("messages[1]", "approx")])
+    with pytest.raises(Refusal) as refused:
+        write(request, replace(ABLE, prefill=False))
+    assert refused.value.error.param == "messages[1]"
 
 
 def test_number_literals_of_arguments_survive() -> None:

@@ -72,10 +72,29 @@ def test_families(
     assert known.sampling == sampling
 
 
+@pytest.mark.parametrize(
+    ("model", "maker", "prefill", "efforts"),
+    [
+        ("anthropic.claude-3-haiku-20240307-v1:0", "anthropic", True, ()),
+        ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "anthropic", True, ()),
+        ("anthropic.claude-opus-4-6-v1", "anthropic", False, ("low", "medium", "high", "max")),
+        ("anthropic.claude-opus-5", "anthropic", False, ()),
+        ("amazon.nova-pro-v1:0", "amazon", True, ()),
+        ("openai.gpt-oss-120b-1:0", "openai", True, ()),
+        ("meta.llama4-scout-17b-instruct-v1:0", "", True, ()),
+    ],
+)
+def test_makers(model: str, maker: str, efforts: tuple[str, ...], *, prefill: bool) -> None:
+    """Who signs a model's reasoning, whether it goes on with a begun answer, and which effort words it knows."""
+    known = capabilities_of(model)
+    assert (known.maker, known.prefill, known.efforts) == (maker, prefill, efforts)
+
+
 def test_every_family_is_reachable() -> None:
     """No pattern is shadowed by the ones before it."""
     samples = [model for model, *_ in KNOWN]
     samples += ["anthropic.claude-3-5-haiku-20241022-v1:0", "anthropic.claude-haiku-5-5"]
+    samples += ["anthropic.claude-sonnet-5-5"]
     first = {
         next((at for at, family in enumerate(FAMILIES) if re.match(family.pattern, sample)), None) for sample in samples
     }

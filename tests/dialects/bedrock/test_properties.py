@@ -5,17 +5,22 @@ from typing import Any
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal
 from extproc.conversation.request import (
+    Audio,
     Block,
     Cache,
+    Citation,
+    Document,
     Image,
     OutputFormat,
     Reasoning,
     Request,
     Sampling,
+    SearchResult,
     Text,
     Thinking,
     Tool,
@@ -36,15 +41,45 @@ CAPABILITIES = [family.capabilities for family in FAMILIES] + [Capabilities(), A
 
 texts = st.text(max_size=6) | st.sampled_from(["Hi", "Ho", " "])
 caches = st.none() | st.none() | st.builds(Cache, st.sampled_from([None, "5m", "1h", "30m"]))
+plain = st.builds(Text, texts, st.just("p"))
+documents = st.builds(
+    Document,
+    st.just("p"),
+    media_type=st.just("application/pdf"),
+    data=st.just("AAAA"),
+    filename=st.none() | st.text(max_size=4) | st.sampled_from(["a.pdf", "a"]),
+    cache=caches,
+    citations=st.booleans(),
+) | st.builds(
+    Document,
+    st.just("p"),
+    blocks=st.lists(plain, max_size=2).map(tuple),
+    context=st.none() | texts,
+)
+found = st.builds(SearchResult, st.just("p"), texts, texts, st.lists(plain, max_size=2).map(tuple), st.booleans())
+spans = st.none() | st.integers(-1, 9)
+citations = st.builds(
+    Citation,
+    st.sampled_from(["web", "char", "page", "block", "search_result"]),
+    texts,
+    st.none() | texts,
+    st.none() | texts,
+    spans,
+    spans,
+    spans,
+)
 blocks = (
     st.builds(Text, texts, st.just("p"), cache=caches)
+    | documents
+    | found
+    | st.builds(Audio, st.just("p"), st.sampled_from(["wav", "mp3"]), st.just("AAAA"))
     | st.builds(Text, texts, st.just("p"), st.just("refusal"))
     | st.builds(Image, st.just("p"), st.sampled_from(["image/png", "image/webp"]), st.just("AAAA"), cache=caches)
 )
 thoughts = st.builds(Thinking, st.just("p"), texts, st.just("c2ln")) | st.builds(
     Thinking, st.just("p"), redacted=st.just("AAEC/w==")
 )
-tool_names = st.sampled_from(["f", "g"])
+tool_names = st.sampled_from(["f", "g", "g.h"])
 arguments = st.sampled_from(["", "{}", '{"a": 1.10}'])
 modes = st.sampled_from(["enabled", "adaptive", "disabled"])
 
@@ -57,13 +92,14 @@ def rounds(draw: st.DrawFn) -> list[Turn]:
         return [Turn("user", tuple(draw(st.lists(blocks, min_size=1, max_size=3))), "p")]
     if kind == "system":
         return [Turn("system", (Text(draw(texts), "p"),), "p")]
-    said: list[Block] = [*draw(st.lists(thoughts, max_size=2)), Text(draw(texts), "p")]
+    cited = tuple(draw(st.lists(citations, max_size=2)))
+    said: list[Block] = [*draw(st.lists(thoughts, max_size=2)), Text(draw(texts), "p", citations=cited)]
     if kind == "assistant":
         return [Turn("assistant", tuple(said), "p")]
     ids = draw(st.lists(st.text(min_size=1, max_size=70), min_size=1, max_size=3, unique=True))
     calls = [ToolCall("p", call_id, draw(tool_names), draw(arguments)) for call_id in ids]
     results = [
-        ToolResult("p", call_id, (Text(draw(texts), "p"),), is_error=draw(st.booleans()), cache=draw(caches))
+        ToolResult("p", call_id, (draw(plain | documents | found),), draw(st.booleans()), draw(caches))
         for call_id in draw(st.permutations(ids))
     ]
     return [Turn("assistant", (*said, *calls), "p"), *(Turn("user", (result,), "p") for result in results)]
@@ -99,6 +135,8 @@ settings: dict[str, st.SearchStrategy[Any]] = {
     | st.just(OutputFormat("json_schema", "x", "y", CLOSED, strict=True)),
     "service_tier": st.sampled_from([None, "auto", "flex", "scale"]),
     "user": st.none() | st.just("u"),
+    "cache": caches,
+    "betas": st.lists(st.sampled_from(["effort-2025-11-24", "other"]), max_size=2).map(tuple),
     "metadata": st.none() | st.dictionaries(st.text(max_size=5), st.text(max_size=5), max_size=3),
 }
 requests = st.builds(lambda turns, **rest: Request("m", tuple(turns), **rest), histories, **settings)
@@ -132,8 +170,9 @@ def test_a_longer_conversation_begins_with_the_shorter_one(turns: list[Turn], da
 
 
 def _maybe_body(request: Request) -> bytes | None:
+    # A begun answer at the end loses its last white space, which it gets back when the conversation goes on.
     try:
-        return write(request).body
+        return write(request, replace(ABLE, prefill=False, maker="anthropic")).body
     except Refusal:
         return None
 
@@ -147,6 +186,8 @@ def _without_marks(turn: Turn) -> Turn:
                 kept.append(Text(block.text, block.path, block.kind))
             case Image():
                 kept.append(Image(block.path, block.media_type, block.data))
+            case Document() | SearchResult():
+                kept.append(replace(block, cache=None))
             case ToolResult():
                 kept.append(ToolResult(block.path, block.call_id, block.blocks, block.is_error))
             case _:

@@ -20,7 +20,9 @@ from extproc.conversation.request import (
 )
 from tests.dialects.bedrock.converse import ABLE, ask, body, call, conversation, losses, result, write
 
-ADAPTIVE = replace(ABLE, reasoning="adaptive")
+ADAPTIVE = replace(ABLE, reasoning="adaptive", thinking_between_tools=True)
+CLAUDE = replace(ABLE, maker="anthropic")
+EFFORT_ALONE = Reasoning("high", path="output_config.effort")
 UNFORCED = replace(ABLE, tools_while_thinking_forced=False)
 
 
@@ -32,6 +34,8 @@ UNFORCED = replace(ABLE, tools_while_thinking_forced=False)
         (ADAPTIVE, Reasoning("none"), ({"thinking": {"type": "disabled"}}, None)),
         (ADAPTIVE, Reasoning(mode="between_tools"), ({"thinking": {"type": "between_tools"}}, None)),
         (ADAPTIVE, Reasoning(mode="disabled"), ({"thinking": {"type": "disabled"}}, None)),
+        (ADAPTIVE, Reasoning("high", "disabled"), ({"thinking": {"type": "disabled"}}, {"effort": "high"})),
+        (ADAPTIVE, EFFORT_ALONE, (None, {"effort": "high"})),
         (ABLE, Reasoning(mode="disabled"), ({"thinking": {"type": "disabled"}}, None)),
         (
             ABLE,
@@ -63,6 +67,8 @@ def test_reasoning_in_each_familys_words(capabilities: Capabilities, asked: Reas
         (ABLE, Reasoning(mode="adaptive"), "approx"),
         (ADAPTIVE, Reasoning("minimal"), "approx"),
         (ADAPTIVE, Reasoning(mode="enabled", budget=2000), "approx"),
+        (replace(ADAPTIVE, thinking_between_tools=False), Reasoning(mode="between_tools"), "approx"),
+        (ABLE, Reasoning("high", "enabled", 2000), "drop"),
         (replace(ADAPTIVE, thinking_off=False), Reasoning("none"), "drop"),
         (replace(ABLE, reasoning="nova"), Reasoning("max"), "approx"),
         (replace(ABLE, reasoning="gpt_oss"), Reasoning("none"), "drop"),
@@ -90,6 +96,65 @@ def test_budgets_that_the_model_cannot_have(capabilities: Capabilities, asked: R
     with pytest.raises(Refusal) as refused:
         write(ask(reasoning=asked), capabilities)
     assert refused.value.error.param == "reasoning_effort"
+
+
+@pytest.mark.parametrize(
+    ("efforts", "asked", "sent"),
+    [
+        (("low", "medium", "high", "max"), "xhigh", "high"),
+        (("low", "medium", "high"), "max", "high"),
+        (("medium", "high"), "minimal", "medium"),
+        (("low", "medium", "high", "xhigh", "max"), "xhigh", "xhigh"),
+    ],
+)
+def test_efforts_by_model(efforts: tuple[str, ...], asked: Any, sent: str) -> None:
+    """A word that the model does not know becomes the nearest below it, and that is listed."""
+    capabilities = replace(ADAPTIVE, efforts=efforts)
+    assert body(ask(reasoning=Reasoning(asked)), capabilities)["outputConfig"] == {"effort": sent}
+    listed = [("reasoning_effort", "approx")] if asked != sent else []
+    assert losses(ask(reasoning=Reasoning(asked)), capabilities) == listed
+
+
+def test_effort_alone_starts_no_thinking() -> None:
+    """Anthropic's effort says how much to say, too: a model that is told to think by budget gets none of it."""
+    assert "additionalModelRequestFields" not in body(ask(reasoning=EFFORT_ALONE))
+    assert losses(ask(reasoning=EFFORT_ALONE)) == [("output_config.effort", "drop")]
+
+
+def test_converse_stop_sequence_pointer() -> None:
+    """Claude is asked which stop sequence it met; others would not know the pointer."""
+    request = ask(stop=("END",))
+    assert body(request, CLAUDE)["additionalModelResponseFieldPaths"] == ["/stop_sequence"]
+    assert "additionalModelResponseFieldPaths" not in body(request)
+    assert "additionalModelResponseFieldPaths" not in body(ask(), CLAUDE)
+
+
+def test_betas() -> None:
+    """Claude gets those betas that Converse takes, other models none, and what is left out is counted."""
+    request = ask(betas=("context-1m-2025-08-07", "files-api-2025-04-14", "effort-2025-11-24"))
+    assert body(request, CLAUDE)["additionalModelRequestFields"] == {
+        "anthropic_beta": ["context-1m-2025-08-07", "effort-2025-11-24"]
+    }
+    assert losses(request, CLAUDE) == [("anthropic-beta", "drop")]
+    assert "additionalModelRequestFields" not in body(request)
+    assert losses(request) == [("anthropic-beta", "drop")]
+
+
+def test_paths_are_the_clients_own() -> None:
+    """What is refused or listed is named as the client's dialect names it."""
+    with pytest.raises(Refusal) as refused:
+        write(ask(stop=("",), stop_path="stop_sequences"))
+    assert refused.value.error.param == "stop_sequences"
+    assert losses(ask(user="u", user_path="metadata.user_id")) == [("metadata.user_id", "drop")]
+
+
+def test_automatic_cache_mark() -> None:
+    """A mark on the whole prompt stands after the last block of the last message, results included."""
+    plain = body(ask(cache=Cache()))["messages"]
+    assert plain[-1]["content"] == [{"text": "Hello"}, {"cachePoint": {"type": "default"}}]
+    request = conversation(("user", "a"), ("assistant", call("1")), ("user", result("1", "x")), cache=Cache("1h"))
+    assert body(request)["messages"][-1]["content"][-1] == {"cachePoint": {"type": "default", "ttl": "1h"}}
+    assert losses(ask(cache=Cache()), Capabilities()) == [("cache_control", "drop")]
 
 
 def test_effort_leaves_half_of_the_limit_for_the_answer() -> None:

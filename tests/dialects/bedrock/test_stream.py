@@ -12,9 +12,11 @@ from extproc.conversation.errors import ApiError, Kind
 from extproc.conversation.events import (
     ArgumentsDelta,
     BlockEnded,
+    CitationDelta,
     Ended,
     Event,
     Fault,
+    Lost,
     Metered,
     Started,
     Stopped,
@@ -23,12 +25,13 @@ from extproc.conversation.events import (
     ToolStarted,
 )
 from extproc.conversation.replay import events_of
-from extproc.conversation.request import Text, Thinking, ToolCall
+from extproc.conversation.request import Citation, Text, Thinking, ToolCall
 from extproc.conversation.response import Response, Stop, Usage
 from extproc.dialects.bedrock import DIALECT
 from extproc.dialects.bedrock.output_tool import OutputToolStream, unwrapped
 from extproc.dialects.contract import StreamReader, UpstreamRequest
 from tests.support.eventstream_frames import event, exception, frame
+from tests.support.wire_splits import splits
 
 HEADERS = {"x-amzn-requestid": "req-1"}
 
@@ -209,12 +212,88 @@ def test_tool_calls() -> None:
 
 
 def test_what_the_service_runs_itself_is_not_shown() -> None:
-    """Server tools and their results open nothing, and close nothing."""
+    """Server tools, their results and whatever else has no neutral form open nothing, close nothing, and are told."""
     result = told("contentBlockStart", contentBlockIndex=1, start={"toolResult": {"toolUseId": "s"}})
     events = read(
-        START, tool(0, type="server_tool_use"), delta(0, toolUse={"input": "{}"}), ended(0), result, ended(1), STOP
+        START,
+        tool(0, type="server_tool_use"),
+        delta(0, toolUse={"input": "{}"}),
+        ended(0),
+        result,
+        delta(1, toolResult=[{"text": "x"}]),
+        ended(1),
+        delta(2, image={"source": {"bytes": "AAAA"}}),
+        delta(2, image={"source": {"bytes": "AAAA"}}),
+        STOP,
     )
-    assert [type(event) for event in events] == [Started, Stopped, Ended]
+    content = "output.message.content"
+    lost = [Lost(f"{content}[{name}") for name in ("0].toolUse", "1].toolResult", "2].other")]
+    assert events[1:4] == lost
+    assert [type(event) for event in events] == [Started, Lost, Lost, Lost, Stopped, Ended]
+
+
+def test_converse_stream_every_split() -> None:
+    """A stream of everything, cut at every byte, gives the same events."""
+    page = {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}
+    whole = b"".join(
+        (
+            START,
+            delta(0, reasoningContent={"text": "Hm\u00e9"}),
+            delta(0, reasoningContent={"signature": "c2ln"}),
+            ended(0),
+            delta(1, text="Blue\u2028."),
+            delta(1, citation={"title": "T", "location": page}),
+            ended(1),
+            tool(2),
+            delta(2, toolUse={"input": '{"a":'}),
+            delta(2, toolUse={"input": "1}"}),
+            ended(2),
+            tool(3, type="server_tool_use"),
+            STOP,
+            METADATA,
+        )
+    )
+    expected = read(whole)
+    assert isinstance(expected[-1], Ended)
+    for chunks in splits(whole):
+        reading = reader()
+        assert expected == [*(told for chunk in chunks for told in reading.feed(chunk)), *reading.finish()]
+
+
+def test_converse_stop_sequence_value() -> None:
+    """The sequence that was met comes back beside the reason, if it was a text at all."""
+    for fields, sequence in (({"stop_sequence": "END"}, "END"), ({"stop_sequence": None}, None), ([1], None)):
+        stop = told("messageStop", stopReason="stop_sequence", additionalModelResponseFields=fields)
+        assert read(START, stop)[1] == Stopped(Stop.STOP_SEQUENCE, "stop_sequence", sequence)
+
+
+def test_citations() -> None:
+    """A source comes after its text, at the same block; one that points nowhere is told as lost."""
+    page = {"documentPage": {"documentIndex": 0, "start": 1, "end": 2}}
+    cited = {"title": "T", "sourceContent": [{"text": "Sky "}, {"text": "is blue"}], "location": page}
+    events = read(START, delta(0, text="Blue."), delta(0, citation=cited), delta(0, citation={}), ended(0), STOP)
+    assert events[1:5] == [
+        TextDelta(0, "Blue."),
+        CitationDelta(0, Citation("page", "Sky is blue", "T", document=0, start=1, end=2)),
+        Lost("output.message.content[0].citation"),
+        BlockEnded(0),
+    ]
+
+
+def test_citations_of_held_back_text() -> None:
+    """While a tool stands in for the answer's form, a text is held back with its sources."""
+    cited = {"title": "T", "location": {"web": {"url": "https://a.example"}}}
+    frames = (START, delta(0, text="So:"), delta(0, citation=cited), ended(0))
+    kinds = [type(event) for event in read(*frames, tool(1, "c", "out"), ended(1), STOP, output_tool="out")]
+    assert CitationDelta not in kinds
+    events = read(*frames, STOP, output_tool="out")
+    assert [type(event) for event in events[1:4]] == [TextDelta, CitationDelta, BlockEnded]
+
+
+def test_tools_under_derived_names() -> None:
+    """A call comes back under the name that the client knows."""
+    reading = DIALECT.stream_reader(HEADERS, UpstreamRequest(b"", tool_names={"a_b_1": "a.b"}))
+    assert reading.feed(START + tool(0, "t", "a_b_1"))[1] == ToolStarted(0, "t", "a.b")
 
 
 @given(noise=st.binary(max_size=200), begun=st.booleans())
@@ -228,6 +307,8 @@ PIECES = st.sampled_from(
     [START, STOP, METADATA, tool(0), tool(1, "b", "out"), tool(2, "c", "out"), ended(0), ended(1), ended(9)]
     + [delta(index, text="x") for index in (0, 3)]
     + [delta(index, toolUse={"input": "{}"}) for index in (0, 1, 2)]
+    + [delta(index, citation={"location": {"web": {"url": "u"}}}) for index in (0, 1, 4)]
+    + [delta(5, image={}), told("contentBlockStart", contentBlockIndex=6, start={"image": {"format": "png"}})]
     + [told("contentBlockDelta", contentBlockIndex=7, delta={}), exception("throttlingException", b"{}"), told("new")]
 )
 

@@ -1,11 +1,15 @@
 """Tools, the choice among them, and structured output."""
 
+import re
+
+import msgspec
 import pytest
 from msgspec.structs import replace
 
 from extproc.conversation.capabilities import Capabilities
 from extproc.conversation.errors import Refusal
-from extproc.conversation.request import OutputFormat, Tool, ToolChoice
+from extproc.conversation.request import OutputFormat, Tool, ToolCall, ToolChoice
+from extproc.dialects.bedrock import DIALECT
 from extproc.dialects.bedrock.tools import upstream_id
 from tests.dialects.bedrock.converse import ABLE, ask, body, call, conversation, losses, result, write
 
@@ -90,12 +94,70 @@ def test_ids_that_converse_takes_stay() -> None:
     assert upstream_id("a" * 65) != upstream_id("a" * 66)
 
 
-@pytest.mark.parametrize("name", ["acme.search", "", "a" * 65, "näme", "a b"])
+@pytest.mark.parametrize("name", ["acme.search", "a" * 65, "näme", "a b"])
 def test_converse_tool_name_dot(name: str) -> None:
-    """A name that Converse does not take is refused: renamed, the client would not know its own tool."""
+    """A name that Converse does not take is sent under a derived one, everywhere the same, which leads back to it."""
+    request = conversation(
+        ("user", "a"),
+        ("assistant", call("1", name)),
+        ("user", result("1", "x")),
+        tools=(Tool("tools[0]", name), Tool("tools[1]", "a_b")),
+        tool_choice=ToolChoice("named", name),
+    )
+    sent, told = write(request), body(request)
+    derived = told["toolConfig"]["tools"][0]["toolSpec"]["name"]
+    assert re.fullmatch("[a-zA-Z0-9_-]{1,64}", derived)
+    assert told["toolConfig"]["toolChoice"] == {"tool": {"name": derived}}
+    assert told["messages"][1]["content"][0]["toolUse"]["name"] == derived
+    assert sent.tool_names == {derived: name}
+    assert losses(request) == [("tools[0]", "approx")]
+    answer = {"output": {"message": {"content": [{"toolUse": {"toolUseId": "t", "name": derived, "input": {}}}]}}}
+    [named] = DIALECT.read_response(msgspec.json.encode(answer), {}, sent).blocks
+    assert isinstance(named, ToolCall)
+    assert named.name == name
+
+
+def test_derived_names_are_told_apart() -> None:
+    """Names that differ only in what Converse does not take stay two names."""
+    request = ask(tools=tuple(Tool("t", name) for name in ("a.b", "a b", "a_b")))
+    names = [tool["toolSpec"]["name"] for tool in body(request)["toolConfig"]["tools"]]
+    assert len(set(names)) == 3
+
+
+def test_a_tool_without_a_name() -> None:
+    """No name cannot be told from another."""
     with pytest.raises(Refusal) as refused:
-        write(ask(tools=(Tool("tools[0]", name),)))
+        write(ask(tools=(Tool("tools[0]", ""),)))
     assert refused.value.error.param == "tools[0]"
+
+
+def test_custom_tool() -> None:
+    """A tool of plain text is a function with one text parameter, and so are the calls of it; both are listed."""
+    text = 'say "hi"\n'
+    used = ToolCall("c", "1", "sh", text, kind="custom")
+    request = conversation(
+        ("user", "a"),
+        ("assistant", used),
+        ("user", result("1", "x")),
+        tools=(Tool("tools[0]", "sh", "runs it", kind="custom"),),
+    )
+    told = body(request)
+    assert told["toolConfig"]["tools"][0]["toolSpec"]["inputSchema"]["json"]["required"] == ["input"]
+    assert told["messages"][1]["content"][0]["toolUse"]["input"] == {"input": text}
+    assert losses(request) == [("tools[0]", "approx")]
+
+
+def test_custom_tool_with_a_grammar() -> None:
+    """Nobody at Bedrock would hold the model to a grammar."""
+    with pytest.raises(Refusal) as refused:
+        write(ask(tools=(Tool("tools[0]", "sh", kind="custom", grammar="{}"),)))
+    assert refused.value.error.param == "tools[0]"
+
+
+def test_parallel_calls_are_listed_under_the_clients_word() -> None:
+    """A switch that Converse lacks is listed as the client calls it."""
+    own = ToolChoice("auto", parallel=False, parallel_path="tool_choice.disable_parallel_tool_use")
+    assert losses(ask(tools=TOOLS, tool_choice=own)) == [("tool_choice.disable_parallel_tool_use", "drop")]
 
 
 @pytest.mark.parametrize("schema", ["[]", "x", '{"a":1},"b":{}'])

@@ -305,8 +305,8 @@ def test_earlier_audio_is_essential() -> None:
     assert extra_of(request, "messages[1].audio") == Extra("messages[1].audio", {"id": "audio_1"}, essential=True)
 
 
-def test_custom_calls_are_essential() -> None:
-    """A custom tool's call has no neutral form, yet its answer still finds it."""
+def test_custom_calls() -> None:
+    """A custom tool's call keeps its text as it is, and its answer finds it."""
     custom = {"id": "c9", "type": "custom", "custom": {"name": "g", "input": "x"}}
     request = chat(
         USER,
@@ -314,7 +314,8 @@ def test_custom_calls_are_essential() -> None:
         {"role": "tool", "tool_call_id": "c9", "content": "x"},
     )
 
-    assert extra_of(request, "messages[1].tool_calls[0]").essential
+    assert request.turns[1].blocks == (ToolCall("messages[1].tool_calls[0]", "c9", "g", "x", kind="custom"),)
+    assert request.extras == ()
 
 
 def test_append_only() -> None:

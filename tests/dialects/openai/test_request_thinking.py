@@ -57,7 +57,7 @@ def test_reasoning_details() -> None:
 
     path = "messages[1].reasoning_details"
     assert blocks_of(reasoning_details=details) == (
-        Thinking(f"{path}[0]", text="hm", signature="s"),
+        Thinking(f"{path}[0]", text="hm", signature="s", origin="anthropic"),
         Thinking(f"{path}[1]", redacted="cmVk"),
         Thinking(f"{path}[2]", signature="s2"),
     )

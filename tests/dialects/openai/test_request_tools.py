@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from extproc.conversation.request import Cache, Extra, OutputFormat, Tool, ToolChoice
+from extproc.conversation.request import Cache, OutputFormat, Tool, ToolChoice
 from extproc.dialects.openai import DIALECT
-from tests.support.openai_chat import USER, body, extra_of, read, refusal, tool
+from tests.support.openai_chat import USER, body, read, refusal, tool
 
 SCHEMA = '{"type" : "object","properties":{"z":{"maximum":1.0,"const":12345678901234567890},"a":{"x":1E40}}}'
 
@@ -114,27 +114,55 @@ def test_function_call_words(value: str | None, kind: str | None) -> None:
 CUSTOM = {"type": "custom", "custom": {"name": "c", "format": {"type": "text"}}}
 
 
-def test_custom_tools_are_essential() -> None:
-    """A custom tool has no neutral form, and leaving it out would change the answer."""
-    request = read(tools=[CUSTOM, tool("f")], tool_choice="required")
+def test_custom_tools() -> None:
+    """A custom tool is a tool that takes a text; a call may be demanded when it is the only one."""
+    request = read(tools=[CUSTOM], tool_choice="required")
 
-    assert [made.name for made in request.tools] == ["f"]
-    assert extra_of(request, "tools[0]") == Extra("tools[0]", CUSTOM, essential=True)
+    assert request.tools == (Tool("tools[0]", "c", kind="custom"),)
+    assert request.tool_choice == ToolChoice("any")
+    assert request.extras == ()
+
+
+def test_a_grammar_is_verbatim() -> None:
+    """The grammar of a custom tool keeps the text that the client wrote."""
+    grammar = '{"syntax": "lark",  "definition": "start: /a+/" }'
+    form = '{"type":"grammar","grammar":' + grammar + "}"
+    raw = '{"model":"m","messages":[{"role":"user","content":"x"}],"tools":[{"type":"custom","custom":{"name":"c",'
+    [made] = DIALECT.read_request(f'{raw}"format":{form}}}}}]}}'.encode()).tools
+
+    assert (made.kind, made.grammar) == ("custom", grammar)
 
 
 @pytest.mark.parametrize(
-    ("choice", "path"),
+    ("form", "param"),
     [
-        ({"type": "custom", "custom": {"name": "c"}}, "tool_choice"),
+        ({"type": "regex"}, "type"),
+        ({"type": "grammar"}, "grammar"),
+        ({"type": "grammar", "grammar": {"definition": "a"}}, "grammar.syntax"),
+        ({"type": "grammar", "grammar": {"syntax": "lark", "definition": ""}}, "grammar.definition"),
+        ({"type": "grammar", "definition": "a", "syntax": "lark"}, "grammar"),
+    ],
+)
+def test_wrong_custom_formats(form: dict[str, Any], param: str) -> None:
+    """A format that is none, or the flat one of the Responses API, is refused by its path."""
+    error = refusal(body(tools=[{"type": "custom", "custom": {"name": "c", "format": form}}]))
+
+    assert f"tools[0].custom.format.{param}" == error.param
+
+
+@pytest.mark.parametrize(
+    ("choice", "expected"),
+    [
+        ({"type": "custom", "custom": {"name": "c"}}, ToolChoice("named", "c")),
         (
             {"type": "allowed_tools", "allowed_tools": {"mode": "auto", "tools": [tool("f"), CUSTOM]}},
-            "tool_choice.allowed_tools.tools[1]",
+            ToolChoice("auto", allowed=("f", "c")),
         ),
     ],
 )
-def test_choosing_a_custom_tool_is_essential(choice: dict[str, Any], path: str) -> None:
-    """A choice of a custom tool cannot be carried unnoticed either."""
-    assert extra_of(read(tools=[tool("f"), CUSTOM], tool_choice=choice), path).essential
+def test_choosing_a_custom_tool(choice: dict[str, Any], expected: ToolChoice) -> None:
+    """A custom tool is chosen by its name like any other."""
+    assert expected == read(tools=[tool("f"), CUSTOM], tool_choice=choice).tool_choice
 
 
 def test_unknown_members_of_tools_are_listed() -> None:

@@ -8,8 +8,8 @@ import pytest
 from openai.types.chat import ChatCompletion
 
 from extproc.conversation.errors import UpstreamError
-from extproc.conversation.request import Text, Thinking, ToolCall
-from extproc.conversation.response import NO_USAGE, Response, Stop, Usage
+from extproc.conversation.request import Citation, Text, Thinking, ToolCall
+from extproc.conversation.response import NO_USAGE, Candidate, Response, Stop, TokenLogprob, Usage
 from extproc.dialects.openai import DIALECT
 from tests.support.openai_chat import IDENTITY, USER, body, read
 
@@ -100,10 +100,12 @@ def test_thinking() -> None:
     )["choices"][0]["message"]
 
     assert message["reasoning_content"] == "ab"
-    assert message["thinking_blocks"] == [
-        {"type": "thinking", "thinking": "a", "signature": "s"},
-        {"type": "redacted_thinking", "data": "cmVk"},
-        {"type": "thinking", "thinking": "b"},
+    details = message["reasoning_details"]
+    assert details[-1].pop("id").startswith("llmr1.rrrt1.")
+    assert details == [
+        {"index": 0, "type": "reasoning.text", "text": "a", "signature": "s", "format": "unknown"},
+        {"index": 1, "type": "reasoning.encrypted", "data": "cmVk", "format": "unknown"},
+        {"index": 2, "type": "reasoning.text", "text": "b", "format": "unknown"},
     ]
 
 
@@ -112,11 +114,12 @@ def test_thinking_without_text() -> None:
     message = write(Thinking("", signature="s"), Text("x"))["choices"][0]["message"]
 
     assert "reasoning_content" not in message
-    assert message["thinking_blocks"] == [{"type": "thinking", "thinking": "", "signature": "s"}]
+    [detail] = message["reasoning_details"]
+    assert (detail["text"], detail["signature"]) == ("", "s")
 
 
 def test_thinking_comes_back_equal() -> None:
-    """What is written as thinking blocks reads back as the same blocks when the message is echoed."""
+    """What is written as the carrier reads back as the same blocks when the message is echoed."""
     blocks = (Thinking("", text="a", signature="s"), Thinking("", redacted="cmVk"), Thinking("", signature="t"))
     message = write(*blocks, Text("x"))["choices"][0]["message"]
     read_back = DIALECT.read_request(body(messages=[USER, message, USER])).turns[1].blocks
@@ -132,6 +135,8 @@ FINISH = {
     Stop.LENGTH: "length",
     Stop.CONTEXT_FULL: "length",
     Stop.TOOL_CALLS: "stop",
+    Stop.REFUSAL: "content_filter",
+    Stop.PAUSED: "length",
     Stop.FILTERED: "content_filter",
     Stop.UNKNOWN: "stop",
 }
@@ -214,3 +219,73 @@ def test_any_text_survives(text: str) -> None:
 
     assert (message["content"], message["tool_calls"][0]["id"]) == (text, text)
     assert json.loads(message["tool_calls"][0]["function"]["arguments"]) == {"x": text}
+
+
+def test_several_candidates() -> None:
+    """Each candidate is a choice with its own index, stop and probabilities; usage is of all of them."""
+    entry = TokenLogprob("a", -1.5, (97,), (TokenLogprob("b", -2.0),))
+    second = Candidate(1, (Text("b"),), Stop.LENGTH, "length", logprobs=(entry,))
+    first, other = write(Text("a"), usage=Usage(1, 2), others=(second,))["choices"]
+
+    assert (first["index"], first["message"]["content"], first["logprobs"]) == (0, "a", None)
+    assert (other["index"], other["message"]["content"], other["finish_reason"]) == (1, "b", "length")
+    assert other["logprobs"]["content"] == [
+        {"token": "a", "bytes": [97], "logprob": -1.5, "top_logprobs": [{"token": "b", "bytes": None, "logprob": -2.0}]}
+    ]
+
+
+def test_citations() -> None:
+    """Sources on the web are annotations with the place of their text in the whole; others have no form."""
+    web = Citation("web", title="T", url="https://h")
+    blocks = (
+        Text("a\u00e9"),
+        Text("bc", citations=(web, Citation("page", "x", document=0))),
+        Text("d", citations=(web,)),
+    )
+    annotations = write(*blocks)["choices"][0]["message"]["annotations"]
+
+    places = [(a["url_citation"]["start_index"], a["url_citation"]["end_index"]) for a in annotations]
+    assert places == [(2, 4), (4, 5)]
+
+
+@pytest.mark.parametrize("stop", [Stop.REFUSAL, Stop.FILTERED])
+@pytest.mark.parametrize("explanation", ["because", None])
+def test_refusals(stop: Stop, explanation: str | None) -> None:
+    """A refusal is a filtered answer that says why, where anybody knows."""
+    [choice] = write(Text("a"), stop=stop, explanation=explanation)["choices"]
+
+    assert (choice["finish_reason"], choice["message"]["refusal"]) == ("content_filter", explanation)
+
+
+def test_vendor_members() -> None:
+    """The maker's own members stand on the message, and never in the place of the API's own."""
+    message = write(Text("a"), vendor={"safety_ratings": [1], "content": "forged"})["choices"][0]["message"]
+
+    assert (message["safety_ratings"], message["content"]) == ([1], "a")
+
+
+CUSTOM = read(tools=[{"type": "custom", "custom": {"name": "c"}}])
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (ToolCall("", "c1", "c", '{"input":"a\\n"}'), "a\n"),
+        (ToolCall("", "c1", "c", '{"other":1}'), '{"other":1}'),
+        (ToolCall("", "c1", "c", "plain", kind="custom"), "plain"),
+    ],
+)
+def test_custom_calls(call: ToolCall, text: str) -> None:
+    """A tool that the client declared to take a text is called with it, whatever the upstream made of the tool."""
+    written = DIALECT.write_response(Response((call,), Stop.TOOL_CALLS, "x", NO_USAGE), CUSTOM, IDENTITY)
+    ChatCompletion.model_validate_json(written, strict=True)
+
+    [made] = json.loads(written)["choices"][0]["message"]["tool_calls"]
+    assert made == {"id": "c1", "type": "custom", "custom": {"name": "c", "input": text}}
+
+
+def test_modalities() -> None:
+    """The split of the prompt's tokens is told as far as the API has words for it."""
+    details = write(Text("x"), usage=Usage(9, 1, modalities={"text": 5, "audio": 2, "video": 2}))["usage"]
+
+    assert details["prompt_tokens_details"] == {"text_tokens": 5, "audio_tokens": 2}

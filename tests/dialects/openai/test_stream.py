@@ -82,7 +82,7 @@ class Automaton:
         self.reasoning += delta.get("reasoning_content", "")
         for entry in delta.get("tool_calls", []):
             self._accept_call(entry)
-        for entry in delta.get("thinking_blocks", []):
+        for entry in delta.get("reasoning_details", []):
             self._accept_thinking(entry)
 
     def _accept_call(self, entry: dict[str, Any]) -> None:
@@ -99,11 +99,13 @@ class Automaton:
     def _accept_thinking(self, entry: dict[str, Any]) -> None:
         assert entry["index"] <= len(self.thinking), "indices are contiguous"
         if entry["index"] == len(self.thinking):
+            assert "format" in entry
             self.thinking.append({"type": entry["type"]})
         block = self.thinking[entry["index"]]
         assert entry["type"] == block["type"]
-        assert not ("signature" in entry and "signature" in block), "a signature comes once, whole"
-        for name in ("thinking", "signature", "data"):
+        for name in ("signature", "format", "data", "id"):
+            assert not (name in entry and name in block), "strings that are told twice are joined"
+        for name in ("text", "signature", "data", "format", "id"):
             if name in entry:
                 block[name] = block.get(name, "") + entry[name]
 
@@ -189,10 +191,11 @@ def test_thinking() -> None:
     )
 
     assert seen.reasoning == "abc"
+    assert seen.thinking[-1].pop("id").startswith("llmr1.rrrt1.")
     assert seen.thinking == [
-        {"type": "thinking", "thinking": "ab", "signature": "s"},
-        {"type": "redacted_thinking", "data": "cmVk"},
-        {"type": "thinking", "thinking": "c", "signature": "t"},
+        {"type": "reasoning.text", "text": "ab", "signature": "s", "format": "unknown"},
+        {"type": "reasoning.encrypted", "data": "cmVk", "format": "unknown"},
+        {"type": "reasoning.text", "text": "c", "signature": "t", "format": "unknown"},
     ]
 
 
@@ -200,7 +203,8 @@ def test_thinking_without_text_has_an_empty_one() -> None:
     """A block with a signature alone still has its text, which is empty."""
     seen = run(Started(), ThinkingDelta(0, signature="s"), *END)
 
-    assert (seen.reasoning, seen.thinking) == ("", [{"type": "thinking", "thinking": "", "signature": "s"}])
+    [block] = seen.thinking
+    assert (seen.reasoning, block["text"], block["signature"]) == ("", "", "s")
 
 
 def test_empty_deltas_make_no_chunks() -> None:
@@ -262,7 +266,8 @@ def test_an_empty_answer_is_whole() -> None:
 @pytest.mark.parametrize("stop", [stop for stop in Stop if stop is not Stop.MALFORMED])
 def test_finish_reasons_agree_with_whole_answers(stop: Stop) -> None:
     """Every stop has a finish reason in streams, with calls and without."""
-    expected = {Stop.LENGTH: "length", Stop.CONTEXT_FULL: "length", Stop.FILTERED: "content_filter"}
+    expected = {Stop.LENGTH: "length", Stop.CONTEXT_FULL: "length", Stop.PAUSED: "length"}
+    expected |= {Stop.FILTERED: "content_filter", Stop.REFUSAL: "content_filter"}
     ending = (Stopped(stop, "native"), Ended())
 
     assert expected.get(stop, "stop") == run(Started(), TextDelta(0, "a"), *ending).finish

@@ -1,0 +1,1 @@
+"""The operator: resources of a cluster in, two ConfigMaps and the truth about every resource out."""

@@ -1,0 +1,215 @@
+"""Every call to the API server that the operator makes.
+
+Objects are plain dictionaries as the server sends them. A call that changes something asks the fence first and is over
+in ``WRITE_LIMIT_S``, so that nothing of a former leader arrives after its Lease has run out.
+"""
+
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import msgspec
+
+from controller.operator.failures import (
+    Busy,
+    ClusterError,
+    Conflict,
+    Denied,
+    Gone,
+    NotLeading,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+)
+from controller.operator.kinds import ACCESS_REVIEWS, CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, PODS, Kind
+from controller.operator.transport import APPLY, FIELD_MANAGER, JSON, MERGE, Credentials, Object, Request, Transport
+
+__all__ = [
+    "WRITE_LIMIT_S",
+    "Busy",
+    "Cluster",
+    "ClusterError",
+    "Conflict",
+    "Credentials",
+    "Denied",
+    "Gone",
+    "Listing",
+    "NotLeading",
+    "Object",
+    "Rejected",
+    "Unauthorized",
+    "Unreachable",
+]
+
+#: Seconds after which a write is given up.
+WRITE_LIMIT_S = 3.0
+_PAGE = 500
+#: The server ends a watch by itself after this time; a little later its TCP peer is taken for dead.
+_WATCH_S, _WATCH_LIMIT_S = 60, 70
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All objects of a kind at one moment, which ``resource_version`` names."""
+
+    items: tuple[Object, ...]
+    resource_version: int
+
+
+class Cluster:
+    """The API server. ``namespace`` is the operator's own; ``fence`` says whether this replica may write now.
+
+    Every method raises only ``ClusterError`` and its kinds.
+    """
+
+    def __init__(self, transport: Transport, namespace: str, fence: Callable[[], bool] = lambda: True) -> None:
+        self.namespace = namespace
+        self.fence = fence
+        self._transport = transport
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None, context: str | None, namespace: str) -> Self:
+        """Read how to reach the server, as a pod does or else as kubectl does. Nothing is sent yet."""
+        return cls(await Transport.connect(kubeconfig, context), namespace)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._transport.close()
+
+    async def credentials(self) -> Credentials:
+        """How to reach the server, read anew."""
+        return await self._transport.credentials()
+
+    async def list(self, kind: Kind, namespace: str | None) -> Listing:
+        """All objects, of one namespace or of all. Raises ``Gone`` when the server does not have the kind."""
+        items: list[Object] = []
+        query = {"limit": str(_PAGE)}
+        while True:
+            page = await self._call(Request("GET", kind.path(namespace), query))
+            # What every item is stands only once, above all of them.
+            items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page.get("items") or ()]
+            if not (token := page["metadata"].get("continue")):
+                return Listing(tuple(items), int(page["metadata"]["resourceVersion"]))
+            query = {**query, "continue": token}
+
+    async def namespaces(self) -> Sequence[str]:
+        """The names of all namespaces."""
+        return [item["metadata"]["name"] for item in (await self.list(NAMESPACES, None)).items]
+
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the server has the kind."""
+        try:
+            found = await self._call(Request("GET", kind.root))
+        except Gone:
+            return False
+        return any(resource.get("name") == kind.plural for resource in found.get("resources", ()))
+
+    async def is_ready(self) -> bool:
+        """Whether the server knows all that it serves; just after its start it denies having custom kinds."""
+        try:
+            await self._transport.call(Request("GET", "/readyz"))
+        except Unreachable:
+            return False
+        except Denied:
+            return True
+        return True
+
+    async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
+        """Whether RBAC lets us; ``namespace`` None: in all of them."""
+        attributes = {"verb": verb, "group": group, "resource": resource, "namespace": namespace or ""}
+        body = _of(ACCESS_REVIEWS, spec={"resourceAttributes": attributes})
+        review = await self._call(Request("POST", ACCESS_REVIEWS.path(), body=body))
+        return bool(review.get("status", {}).get("allowed"))
+
+    async def maybe_config_map(self, name: str) -> Object | None:
+        """A ConfigMap of our own namespace."""
+        return await self._maybe(Request("GET", CONFIG_MAPS.path(self.namespace, name)))
+
+    async def follow_config_map(self, name: str) -> AsyncGenerator[Object | None, None]:
+        """A ConfigMap of our own namespace now, and again whenever it changes; None while there is none.
+
+        Ends now and then, and is to be called again. It is asked for by name, so that RBAC can be narrowed to it.
+        """
+        path, query = CONFIG_MAPS.path(self.namespace), {"fieldSelector": f"metadata.name={name}"}
+        found = await self._call(Request("GET", path, query))
+        yield next(iter(found.get("items") or ()), None)
+        query |= {"watch": "true", "timeoutSeconds": str(_WATCH_S)}
+        query["resourceVersion"] = found["metadata"]["resourceVersion"]
+        async with aclosing(self._transport.lines(Request("GET", path, query, limit_s=_WATCH_LIMIT_S))) as lines:
+            async for line in lines:
+                event = _decoded(line)
+                if event["type"] == "ERROR":
+                    return
+                yield None if event["type"] == "DELETED" else event["object"]
+
+    async def pods(self, selector: str) -> Sequence[Object]:
+        """The pods of our own namespace with these labels."""
+        found = await self._call(Request("GET", PODS.path(self.namespace), {"labelSelector": selector}))
+        return found.get("items") or ()
+
+    async def apply_config_map(self, body: Object) -> Object:
+        """Make a ConfigMap of our own namespace what ``body`` says, also where somebody else has edited it.
+
+        With a ``metadata.resourceVersion`` it must still have that one, else it is a ``Conflict``.
+        """
+        return await self._apply(CONFIG_MAPS.path(self.namespace, body["metadata"]["name"]), body)
+
+    async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> Object | None:
+        """Write ``.status``; the object as it is then, or None when there is no such object any more."""
+        body = _of(kind, metadata={"name": name, "namespace": namespace}, status=dict(status))
+        try:
+            return await self._apply(kind.path(namespace, name, "status"), body)
+        except Gone:
+            return None
+
+    async def annotate_pod(self, name: str, annotations: Mapping[str, str]) -> None:
+        """Set annotations of a pod. Raises ``Gone`` when there is no such pod any more."""
+        path, query = PODS.path(self.namespace, name), {"fieldManager": FIELD_MANAGER}
+        await self._write(Request("PATCH", path, query, {"metadata": {"annotations": dict(annotations)}}, MERGE))
+
+    async def post_event(self, body: Object) -> None:
+        """Create an Event in the namespace that it names."""
+        await self._write(Request("POST", EVENTS.path(body["metadata"]["namespace"]), {}, body))
+
+    async def maybe_lease(self, name: str) -> Object | None:
+        """A Lease of our own namespace. Leases decide who may write, so no fence stands before them."""
+        return await self._maybe(Request("GET", LEASES.path(self.namespace, name), limit_s=WRITE_LIMIT_S))
+
+    async def create_lease(self, body: Object) -> Object:
+        """Create a Lease in our own namespace; ``Conflict`` when there is one already."""
+        path = LEASES.path(self.namespace)
+        return await self._call(Request("POST", path, {}, body, JSON, WRITE_LIMIT_S))
+
+    async def replace_lease(self, body: Object) -> Object:
+        """Replace a Lease; ``Conflict`` when it no longer has the resourceVersion that the body says."""
+        path = LEASES.path(self.namespace, body["metadata"]["name"])
+        return await self._call(Request("PUT", path, {}, body, JSON, WRITE_LIMIT_S))
+
+    async def _apply(self, path: str, body: Object) -> Object:
+        return await self._write(Request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body, APPLY))
+
+    async def _write(self, request: Request) -> Object:
+        if not self.fence():
+            raise NotLeading("another replica may be the one that writes")
+        return await self._call(replace(request, limit_s=WRITE_LIMIT_S))
+
+    async def _maybe(self, request: Request) -> Object | None:
+        try:
+            return await self._call(request)
+        except Gone:
+            return None
+
+    async def _call(self, request: Request) -> Object:
+        return _decoded(await self._transport.call(request))
+
+
+def _of(kind: Kind, **parts: Any) -> Object:
+    return {"apiVersion": kind.api_version, "kind": kind.name, **parts}
+
+
+def _decoded(content: bytes) -> Object:
+    try:
+        return msgspec.json.decode(content, type=Object)
+    except msgspec.DecodeError:
+        raise Unreachable("the server's answer is not a JSON object") from None

@@ -1,0 +1,175 @@
+"""The config lane: one pass after another from what is known to what the ConfigMaps hold."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+
+from controller.api.findings import Finding
+from controller.operator.census import Census
+from controller.operator.cluster import ClusterError, Conflict, Denied, NotLeading, Rejected
+from controller.operator.debounce import Debounce
+from controller.operator.metrics import Metrics
+from controller.operator.published import Published
+from controller.operator.publisher import Publisher
+from controller.operator.settings import Settings
+from controller.operator.snapshots import Objects, Reader
+from controller.operator.store import Store
+from controller.translate import Translation, translate
+
+_log = logging.getLogger(__name__)
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+#: A pass takes well under a second; one that takes this long will not end any more.
+_STUCK_S = 120.0
+
+
+class ConfigLane:
+    """``offer`` gets the outcome of every pass that came to something new."""
+
+    def __init__(
+        self,
+        store: Store,
+        census: Census,
+        publisher: Publisher,
+        settings: Settings,
+        metrics: Metrics,
+        offer: Callable[[Published], None],
+    ) -> None:
+        self._store = store
+        self._census = census
+        self._publisher = publisher
+        self._metrics = metrics
+        self._offer = offer
+        self._reader = Reader(settings.translate, settings.scope)
+        self._debounce = Debounce(settings.settle_s, settings.settle_max_s)
+        #: Set while no pass is going on: for whatever can wait until then.
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._leading = False
+        self._taken_over = False
+        self._translation: Translation | None = None
+        self._compiled_from: tuple[int, Mapping[str, str]] | None = None
+        self._told_at: tuple[int, int] | None = None
+        self._begun: float | None = None
+        self._failing = ""
+        self._refused: Finding | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def poke(self) -> None:
+        """There may be something to do. Never waits."""
+        self._debounce.poke()
+
+    def lead(self) -> None:
+        """From now on this replica is the one that writes."""
+        self._leading, self._taken_over, self._told_at = True, False, None
+        self._metrics.leading(leading=True)
+        self.poke()
+
+    def follow(self) -> None:
+        """From now on another replica is."""
+        self._leading = False
+        self._metrics.leading(leading=False)
+
+    def maybe_stuck(self) -> str | None:
+        """None, or that a pass does not come to its end."""
+        if self._begun is None or (took := time.monotonic() - self._begun) < _STUCK_S:
+            return None
+        return f"a pass has been going on for {took:.0f} s"
+
+    async def run(self) -> None:
+        """Work for ever. Ends only by cancellation; what fails is tried again."""
+        pause_s = _FIRST_PAUSE_S
+        while True:
+            await self._debounce.wait()
+            if not self._leading or self._census.maybe_obstacle() is not None:
+                continue
+            self._begun = time.monotonic()
+            self.idle.clear()
+            try:
+                await self._pass()
+            except NotLeading:
+                _log.info("a pass was given up, because this replica no longer leads")
+            except ClusterError as error:
+                self._tell_failure(error)
+                self._again_in(max(pause_s, error.retry_after_s or 0.0))
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s, self._failing = _FIRST_PAUSE_S, ""
+            finally:
+                self._begun = None
+                self.idle.set()
+
+    async def _pass(self) -> None:
+        begun = time.monotonic()
+        if not self._taken_over:
+            await self._take_over()
+        seen, translation = await self._compiled()
+        try:
+            published = await self._publisher.publish(translation)
+        except Conflict:
+            await self._publisher.refresh()
+            raise
+        except (Denied, Rejected) as error:
+            self._offer(self._publisher.refused(translation, str(error)))
+            raise
+        self._tell(published, seen, time.monotonic() - begun)
+        if (due_s := self._publisher.removal_in()) is not None:
+            self._again_in(due_s)
+
+    async def _take_over(self) -> None:
+        try:
+            await self._census.take()
+        except Denied as error:
+            # A right that was taken away. Everything was listed once and is watched, so that is gone on from.
+            _log.warning("leading without a complete list: %s", error)
+        await self._publisher.take_over()
+        self._taken_over = True
+
+    async def _compiled(self) -> tuple[tuple[int, int], Translation]:
+        """A translation of what the store has, and which state of the store that is."""
+        seen = self._store.content, self._store.status
+        source = seen[0], self._census.unread
+        if self._translation is None or self._compiled_from != source:
+            objects = Objects.of(self._store, source[1])
+            # In a thread, so that renewing the Lease and answering probes never wait for it.
+            self._translation = await asyncio.to_thread(self._compile, objects)
+            self._compiled_from = source
+            self._told_at = None
+        return seen, self._translation
+
+    def _compile(self, objects: Objects) -> Translation:
+        return translate(self._reader.snapshot(objects))
+
+    def _tell(self, published: Published, seen: tuple[int, int], seconds: float) -> None:
+        self._metrics.pass_done(seconds, _result(published))
+        self._metrics.config(published.sizes, published.revision)
+        self._metrics.wrote("config", len(published.written))
+        if published.written:
+            names = ", ".join(published.written)
+            _log.info("revision %d: wrote %s in %.0f ms", published.revision, names, seconds * 1000)
+        if published.problem is not None and published.problem != self._refused:
+            _log.error("the configuration is not written: %s", published.problem)
+        self._refused = published.problem
+        if published.written or seen != self._told_at:
+            self._told_at = seen
+            self._offer(published)
+
+    def _tell_failure(self, error: ClusterError) -> None:
+        self._metrics.failed("config", type(error).__name__)
+        if self._begun is not None:
+            self._metrics.pass_done(time.monotonic() - self._begun, "failed")
+        if str(error) != self._failing and not isinstance(error, Conflict):
+            _log.warning("a pass failed and is tried again: %s", error)
+        self._failing = str(error)
+
+    def _again_in(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(seconds, self.poke)
+
+
+def _result(published: Published) -> str:
+    if published.problem is not None:
+        return "refused"
+    return "written" if published.written else "unchanged"

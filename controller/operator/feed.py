@@ -1,0 +1,120 @@
+"""What fills the store: watches for speed, complete lists for truth, and an eye on the ConfigMaps that we write."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import aclosing
+
+from controller.operator.census import Census
+from controller.operator.cluster import Cluster, ClusterError
+from controller.operator.kinds import Kind
+from controller.operator.settings import Settings
+from controller.operator.store import Change, Object, Store
+from controller.operator.watch import WatchEnded, watch
+
+_log = logging.getLogger(__name__)
+
+#: Seconds between looks for a kind that is needed and not there.
+_MISSING_S = 5.0
+#: Seconds between the sign that something may have been missed and the list that sets it right: signs come in swarms.
+_COLLECT_S = 1.0
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class Feed:
+    """``changed`` is called whenever there may be something to compile or to write."""
+
+    def __init__(
+        self, cluster: Cluster, store: Store, census: Census, settings: Settings, changed: Callable[[], None]
+    ) -> None:
+        self._cluster = cluster
+        self._store = store
+        self._census = census
+        self._settings = settings
+        self._changed = changed
+        self._doubted = asyncio.Event()
+        self._kinds = asyncio.Event()
+
+    async def list_again_and_again(self) -> None:
+        """Complete lists: at once, every ``resync_s``, and when a watch or the server was interrupted."""
+        pause_s, failing = _FIRST_PAUSE_S, ""
+        while True:
+            self._doubted.clear()
+            before = self._census.watched
+            try:
+                await self._census.take()
+            except ClusterError as error:
+                if failing != (failing := str(error)):
+                    _log.warning("not everything could be listed: %s", error)
+                wait_s = max(pause_s, error.retry_after_s or 0.0)
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+            else:
+                pause_s, failing = _FIRST_PAUSE_S, ""
+                wait_s = self._settings.resync_s if self._census.maybe_obstacle() is None else _MISSING_S
+            if self._census.watched != before:
+                self._kinds.set()
+            self._changed()
+            await self._rest(wait_s)
+
+    async def watch(self, started: Callable[[], None]) -> None:
+        """Events of all kinds that can be read, for ever."""
+        while True:
+            self._kinds.clear()
+            if kinds := self._census.watched:
+                watching = asyncio.create_task(
+                    watch(kinds, self._settings.scope, self._cluster.credentials, self._seen, started)
+                )
+                await self._until_over(watching)
+                # What was deleted between two watches, nobody tells.
+                self._doubted.set()
+            else:
+                await self._kinds.wait()
+
+    async def follow(self, name: str, saw: Callable[[str, Object | None], bool]) -> None:
+        """Tell ``saw`` of every state of a ConfigMap, for ever; when it says that this is news, so it is."""
+        pause_s, failing = _FIRST_PAUSE_S, ""
+        while True:
+            try:
+                async with aclosing(self._cluster.follow_config_map(name)) as states:
+                    async for state in states:
+                        if failing:
+                            # The server was away, and with it all other watches.
+                            self._doubted.set()
+                        pause_s, failing = _FIRST_PAUSE_S, ""
+                        if saw(name, state):
+                            self._changed()
+            except ClusterError as error:
+                if failing != (failing := str(error)):
+                    _log.warning("ConfigMap %s cannot be watched: %s", name, error)
+                await asyncio.sleep(max(pause_s, error.retry_after_s or 0.0))
+                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _seen(self, kind: Kind, obj: Object, event: str | None) -> None:
+        if event is None:
+            # Part of a list that the watch began with: there was a time without one.
+            self._doubted.set()
+        if self._store.put(kind, obj, deleted=event == "DELETED") is Change.CONTENT:
+            self._changed()
+
+    async def _rest(self, seconds: float) -> None:
+        try:
+            async with asyncio.timeout(seconds):
+                await self._doubted.wait()
+                await asyncio.sleep(_COLLECT_S)
+        except TimeoutError:
+            pass
+
+    async def _until_over(self, watching: asyncio.Task[None]) -> None:
+        changing = asyncio.create_task(self._kinds.wait())
+        try:
+            await asyncio.wait({watching, changing}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            over = watching.done()
+            changing.cancel()
+            watching.cancel()
+            result, _ = await asyncio.gather(watching, changing, return_exceptions=True)
+        if over:
+            if not isinstance(result, WatchEnded):
+                watching.result()
+            _log.warning("watching anew: %s", result)
+            await asyncio.sleep(_COLLECT_S)

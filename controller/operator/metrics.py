@@ -1,0 +1,116 @@
+"""The operator's Prometheus metrics; docs/operator-metrics.md explains them. For the event loop's thread alone."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+
+from controller.operator.published import BUDGET_BYTES
+
+_PREFIX: Final = "llmroute_controller"
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class Metrics:
+    """What the operator counts; ``registry`` has it all. Labels come from closed lists and from our own settings."""
+
+    def __init__(self) -> None:
+        self.registry = registry = CollectorRegistry()
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=registry)
+        self._passes = Histogram(
+            f"{_PREFIX}_pass_seconds",
+            "From the snapshot of all resources to the ConfigMaps, by result: unchanged, written, refused, failed.",
+            ("result",),
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._writes = Counter(
+            f"{_PREFIX}_writes", "Writes that the API server took, by lane.", ("lane",), registry=registry
+        )
+        self._failures = Counter(
+            f"{_PREFIX}_write_failures",
+            "Writes that did not happen, by lane and by why.",
+            ("lane", "reason"),
+            registry=registry,
+        )
+        self._objects = Gauge(
+            f"{_PREFIX}_objects",
+            "Objects by kind, condition and the condition's status.",
+            ("kind", "condition", "status"),
+            registry=registry,
+        )
+        self._bytes = Gauge(
+            f"{_PREFIX}_config_bytes", "Bytes in each ConfigMap that is written.", ("config_map",), registry=registry
+        )
+        Gauge(f"{_PREFIX}_config_budget_bytes", "Bytes that one ConfigMap may hold.", registry=registry).set(
+            BUDGET_BYTES
+        )
+        self._revision = Gauge(
+            f"{_PREFIX}_config_revision", "The revision that the extproc ConfigMap holds.", registry=registry
+        )
+        self._leader = Gauge(
+            f"{_PREFIX}_leader", "1 while this replica is the one that writes, else 0.", registry=registry
+        )
+        self._replicas = Gauge(
+            f"{_PREFIX}_extproc_replicas",
+            "Ready extproc pods, and those of them that serve the present revision; the leader asks them.",
+            ("state",),
+            registry=registry,
+        )
+        self._kinds = Gauge(
+            f"{_PREFIX}_optional_kind",
+            "1 for the state that an optional kind is in: watched, denied (RBAC) or absent (no such kind).",
+            ("kind", "state"),
+            registry=registry,
+        )
+        self._kind_states: dict[str, str] = {}
+
+    def pass_done(self, seconds: float, result: str) -> None:
+        """A pass over all resources came to its end."""
+        self._passes.labels(result).observe(seconds)
+
+    def wrote(self, lane: str, count: int) -> None:
+        """So many writes succeeded."""
+        self._writes.labels(lane).inc(count)
+
+    def failed(self, lane: str, why: str) -> None:
+        """A write failed, or was not tried."""
+        self._failures.labels(lane, why).inc()
+
+    def config(self, sizes: Mapping[str, int], revision: int) -> None:
+        """What the ConfigMaps hold now; bytes by name."""
+        for name, size in sizes.items():
+            self._bytes.labels(name).set(size)
+        self._revision.set(revision)
+
+    def objects(self, counts: Mapping[tuple[str, str, str], int]) -> None:
+        """How many objects there are by kind, condition and its status, all of them at once."""
+        self._objects.clear()
+        for labels, count in counts.items():
+            self._objects.labels(*labels).set(count)
+
+    def leading(self, *, leading: bool) -> None:
+        """Whether this replica writes."""
+        self._leader.set(leading)
+
+    def replicas(self, serving: int, ready: int) -> None:
+        """So many of the ready extproc pods serve the present revision."""
+        self._replicas.labels("serving").set(serving)
+        self._replicas.labels("ready").set(ready)
+
+    def optional_kind(self, kind: str, state: str) -> None:
+        """A kind that the operator can do without is watched, denied or absent."""
+        before = self._kind_states.get(kind)
+        if before is not None:
+            self._kinds.labels(kind, before).set(0)
+        self._kind_states[kind] = state
+        self._kinds.labels(kind, state).set(1)

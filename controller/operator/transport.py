@@ -1,0 +1,161 @@
+"""Requests to the API server: how it is reached, who we are, and what its answers mean.
+
+The only module that imports the client library, for the ways to log in that it knows. Its models are not used: they
+cost time, and what is read is judged by ``controller.api``.
+"""
+
+import os
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+import yaml
+from kubernetes.aio.client import ApiClient, Configuration
+from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
+
+from controller.operator.failures import ClusterError, Unauthorized, Unreachable, failure_of
+
+Object = dict[str, Any]
+
+#: Who we are to server-side apply and in the server's logs.
+FIELD_MANAGER = "llmroute-controller"
+
+JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One call. ``limit_s``: seconds until it is given up."""
+
+    method: str
+    path: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Mapping[str, Any] | None = None
+    content_type: str = JSON
+    limit_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """How the server is reached, for whoever talks to it without this module. ``token`` is the bare one."""
+
+    server: str
+    ca_path: str | None
+    ca_data: str | bytes | None
+    verify: bool
+    token: str | None
+    certificate_path: str | None
+    key_path: str | None
+
+
+class Transport:
+    """A pool of connections; ``connect`` makes one. Every method raises only ``ClusterError`` and its kinds."""
+
+    def __init__(self, client: ApiClient, kubeconfig: str | None, context: str | None) -> None:
+        self._client = client
+        self._kubeconfig, self._context = kubeconfig, context
+
+    @classmethod
+    async def connect(cls, kubeconfig: str | None, context: str | None) -> Self:
+        """Read how to reach the server, as a pod does or else as kubectl does. Nothing is sent yet."""
+        client = ApiClient(await _configuration(kubeconfig, context))
+        client.user_agent = FIELD_MANAGER
+        return cls(client, kubeconfig, context)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+    async def call(self, request: Request) -> bytes:
+        """The body of the answer. A refused credential is read anew and tried once more."""
+        try:
+            async with self._answer(request) as answer:
+                return await answer.read()
+        except Unauthorized:
+            await self._refresh()
+        async with self._answer(request) as answer:
+            return await answer.read()
+
+    async def lines(self, request: Request) -> AsyncGenerator[bytes, None]:
+        """The lines of the answer, as they come."""
+        async with self._answer(request) as answer:
+            async for line in answer.content:
+                yield line
+
+    async def credentials(self) -> Credentials:
+        """How to reach the server, read anew."""
+        await self._refresh()
+        at = self._client.configuration
+        return Credentials(
+            server=str(at.host),
+            ca_path=at.ssl_ca_cert,
+            ca_data=at.ca_cert_data,
+            verify=bool(at.verify_ssl),
+            # It is kept with the word before it: "bearer abc".
+            token=str(at.api_key.get("BearerToken", "")).rpartition(" ")[2].strip() or None,
+            certificate_path=at.cert_file,
+            key_path=at.key_file,
+        )
+
+    async def _refresh(self) -> None:
+        """A projected token is replaced long before it ends; one that was revoked ends at once."""
+        self._client.configuration.api_key = (await _configuration(self._kubeconfig, self._context)).api_key
+
+    @asynccontextmanager
+    async def _answer(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {**self._client.default_headers, "Content-Type": request.content_type, "Accept": JSON}
+        url = f"{self._client.configuration.host}{request.path}"
+        if request.query:
+            url += f"?{urlencode(request.query)}"
+        try:
+            await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
+            answer: aiohttp.ClientResponse = (
+                await self._client.rest_client.request(
+                    request.method,
+                    url,
+                    headers=headers,
+                    body=request.body,
+                    _request_timeout=aiohttp.ClientTimeout(total=request.limit_s),
+                )
+            ).response
+            async with answer:
+                if answer.status >= 400:
+                    raise failure_of(answer.status, _reason(await answer.read()), answer.headers.get("Retry-After"))
+                yield answer
+        except TimeoutError:
+            raise Unreachable(f"no answer to {request.method} {request.path} in {request.limit_s:g} s") from None
+        except (aiohttp.ClientError, OSError, ConfigException) as error:
+            raise Unreachable(f"{request.method} {request.path}: {str(error) or type(error).__name__}") from None
+
+
+async def _configuration(kubeconfig: str | None, context: str | None) -> Configuration:
+    configuration = Configuration()
+    # Ours to retry. With any number here, 0 too, the library tries GET and PUT again and again on a 5xx.
+    configuration.retries = None
+    try:
+        if kubeconfig is None and context is None and _in_a_pod():
+            load_incluster_config(client_configuration=configuration)
+        else:
+            await load_kube_config(kubeconfig, context, client_configuration=configuration)
+    except (ConfigException, OSError, yaml.YAMLError) as error:
+        raise ClusterError(f"cannot read how to reach the cluster: {error}") from None
+    return configuration
+
+
+def _in_a_pod() -> bool:
+    return SERVICE_HOST_ENV_NAME in os.environ and Path(SERVICE_TOKEN_FILENAME).exists()
+
+
+def _reason(content: bytes) -> str:
+    """What the server says about its refusal: the message of a Status, or what stands there instead."""
+    try:
+        status = msgspec.json.decode(content)
+    except msgspec.DecodeError:
+        return content[:200].decode(errors="replace").strip()
+    return str(status.get("message", "")) if isinstance(status, dict) else ""

@@ -1,0 +1,1 @@
+"""Anthropic's messages as clients send and read them."""

@@ -1,0 +1,138 @@
+"""When everything is listed again, and what is seen of the ConfigMaps."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+
+from controller.operator.census import Census
+from controller.operator.cluster import Cluster
+from controller.operator.failures import Unreachable
+from controller.operator.feed import Feed
+from controller.operator.kinds import LLM_BACKENDS, LLM_ROUTES
+from controller.operator.settings import Scope, Settings
+from controller.operator.store import Store
+from tests.support.api_objects import route
+from tests.support.api_server import ApiServer, running_api_server, status
+from tests.support.readable_cluster import ReadableCluster, numbered
+from tests.support.waiting import eventually
+
+HELD = {"metadata": {"name": "a", "resourceVersion": "3"}}
+
+
+class Stand:
+    """A feed between two servers: one to be listed, one whose ConfigMap is followed. ``changes`` counts its calls."""
+
+    def __init__(self, cluster: Cluster, api: ApiServer) -> None:
+        self.api, self.server, self.store = api, ReadableCluster(), Store()
+        self.census = Census(self.server, self.store, Scope(), lambda *_: None)
+        settings = Settings(namespace="gw", identity="op-0", resync_s=1000)
+        self.changes = 0
+        self.feed = Feed(cluster, self.store, self.census, settings, self._changed)
+
+    def _changed(self) -> None:
+        self.changes += 1
+
+    def lists(self) -> int:
+        """How often everything was listed."""
+        return self.server.listed.count((LLM_ROUTES, None))
+
+
+@pytest.fixture
+async def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Stand]:
+    monkeypatch.setattr("controller.operator.feed._COLLECT_S", 0.01)
+    monkeypatch.setattr("controller.operator.feed._FIRST_PAUSE_S", 0.01)
+    async with running_api_server(tmp_path) as api:
+        cluster = await Cluster.connect(api.kubeconfig, None, "gw")
+        yield Stand(cluster, api)
+        await cluster.close()
+
+
+@asynccontextmanager
+async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks for the time of the context, in which none of them may end."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
+        assert [task for task in tasks if task.done()] == []
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def found(*items: Mapping[str, Any]) -> web.Response:
+    """What a list of ConfigMaps answers."""
+    return web.json_response({"metadata": {"resourceVersion": "2"}, "items": items})
+
+
+async def silent(request: web.Request) -> web.StreamResponse:
+    """A watch in which nothing happens."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await asyncio.sleep(30)
+    return response
+
+
+async def broken(request: web.Request) -> web.StreamResponse:
+    """A watch that tells one change, and then the server is gone."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(json.dumps({"type": "MODIFIED", "object": HELD}).encode() + b"\n")
+    await asyncio.sleep(0.02)
+    assert request.transport is not None
+    request.transport.abort()
+    return response
+
+
+async def test_everything_is_listed_once_at_the_start(stand: Stand) -> None:
+    """And then not before its time."""
+    async with doing(stand.feed.list_again_and_again()):
+        await eventually(lambda: stand.lists() == 1)
+        await asyncio.sleep(0.1)
+
+        assert (stand.lists(), stand.changes) == (1, 1)
+
+
+async def test_a_list_that_fails_is_tried_again_soon(stand: Stand) -> None:
+    """Until it does not."""
+    stand.server.faults[LLM_BACKENDS] = Unreachable("away")
+    async with doing(stand.feed.list_again_and_again()):
+        await eventually(lambda: stand.lists() >= 3)
+        assert stand.census.maybe_obstacle() is not None
+        stand.server.faults.clear()
+        await eventually(lambda: stand.census.maybe_obstacle() is None)
+
+
+@pytest.mark.parametrize("first", [[found(), broken], [status(500)], [status(403, "no")]])
+async def test_after_an_interruption_everything_is_listed_again(stand: Stand, first: list[Any]) -> None:
+    """What was deleted meanwhile is told by nobody, also when there is nothing left to be told of."""
+    stand.server.objects[LLM_ROUTES] = [numbered({**route()}, 1)]
+    stand.api.answers = [*first, found(), silent]
+    async with doing(stand.feed.list_again_and_again()):
+        await eventually(lambda: stand.lists() == 1)
+        stand.server.objects[LLM_ROUTES] = []
+        async with doing(stand.feed.follow("a", lambda *_: False)):
+            await eventually(lambda: stand.lists() == 2)
+            await eventually(lambda: stand.store.objects(LLM_ROUTES) == ())
+
+
+async def test_a_changed_config_map_is_news(stand: Stand) -> None:
+    """Every state of it is told, and what somebody else made of it is something to do."""
+    told: list[Any] = []
+
+    def saw(name: str, state: Any) -> bool:
+        told.append((name, state))
+        return state is not None
+
+    stand.api.answers = [found(), broken, found(HELD), silent]
+    async with doing(stand.feed.follow("a", saw)):
+        await eventually(lambda: len(told) == 3)
+
+    assert told == [("a", None), ("a", HELD), ("a", HELD)]
+    assert stand.changes == 2

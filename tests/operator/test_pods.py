@@ -1,0 +1,128 @@
+"""The annotation that makes kubelets refresh volumes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from controller.operator import pods as pods_module
+from controller.operator.failures import ClusterError, Denied, Gone, NotLeading, Unreachable
+from controller.operator.metrics import Metrics
+from controller.operator.pods import ANNOTATION, Announcer, Burst
+from tests.support.waiting import eventually
+
+
+def pod(name: str, revision: str | None = None, **metadata: Any) -> dict[str, Any]:
+    """A pod as it is listed."""
+    annotations = {} if revision is None else {"annotations": {ANNOTATION: revision}}
+    return {"metadata": {"name": name, **annotations, **metadata}}
+
+
+class Server:
+    """Pods by selector. ``faults`` are raised by the patches to come, one each."""
+
+    def __init__(self, *faults: ClusterError, **pods: list[dict[str, Any]]) -> None:
+        self.lists = pods
+        self.patched: list[tuple[str, str]] = []
+        self.faults = list(faults)
+
+    async def pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
+        return self.lists[selector]
+
+    async def annotate_pod(self, name: str, annotations: Mapping[str, str]) -> None:
+        if self.faults:
+            raise self.faults.pop(0)
+        self.patched.append((name, annotations[ANNOTATION]))
+
+
+@asynccontextmanager
+async def announcing(server: Server) -> AsyncIterator[tuple[Announcer, Metrics]]:
+    """An announcer at work."""
+    metrics = Metrics()
+    announcer = Announcer(server, tuple(server.lists), metrics)
+    task = asyncio.create_task(announcer.run())
+    try:
+        yield announcer, metrics
+    finally:
+        assert not task.done()
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.parametrize(
+    ("writes", "due"),
+    [
+        ([], None),
+        ([10.0], 10.2),
+        ([10.0, 10.1], 10.2),
+        ([10.0, 10.5], 11.5),
+        ([10.0, 10.5, 11.0, 11.5], 12.5),
+        ([10.0, 11.0, 12.0, 13.0, 14.0, 14.5], 15.0),
+    ],
+)
+def test_a_write_alone_is_announced_at_once_and_a_burst_at_its_end(writes: list[float], due: float | None) -> None:
+    """Writes that belong together count as one; a burst without end is announced every five seconds."""
+    burst = Burst()
+    for at in writes:
+        burst.write(at)
+
+    assert burst.due() == (None if due is None else pytest.approx(due))
+
+
+def test_a_write_soon_after_an_announcement_belongs_to_a_burst() -> None:
+    """Only after a calm is a write announced without waiting for more."""
+    burst = Burst()
+    burst.write(0.0)
+    burst.announced()
+    burst.write(1.0)
+    assert burst.due() == pytest.approx(2.0)
+    burst.announced()
+    assert burst.due() is None
+    burst.write(6.5)
+    assert burst.due() == pytest.approx(6.7)
+
+
+async def test_all_pods_that_need_it_are_annotated() -> None:
+    """Those that have it already and those that go are left alone."""
+    leaving = pod("leaving", deletionTimestamp="2026-11-23T00:00:00Z")
+    server = Server(extproc=[pod("a"), pod("b", "7"), pod("c", "6"), leaving], envoy=[pod("d")])
+    async with announcing(server) as (announcer, metrics):
+        announcer.offer(6)
+        announcer.offer(7)
+        await eventually(lambda: len(server.patched) == 3)
+        await asyncio.sleep(0.3)
+        assert metrics.registry.get_sample_value("llmroute_controller_writes_total", {"lane": "pods"}) == 3
+    assert server.patched == [("a", "7"), ("c", "7"), ("d", "7")]
+
+
+async def test_a_pod_that_is_gone_does_not_stop_the_others() -> None:
+    """It was deleted between the list and the patch."""
+    server = Server(Gone("404"), extproc=[pod("a"), pod("b")])
+    async with announcing(server) as (announcer, _):
+        announcer.offer(1)
+        await eventually(lambda: server.patched == [("b", "1")])
+
+
+async def test_a_failure_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twice more, and only those pods that still need it."""
+    monkeypatch.setattr(pods_module, "_RETRY_S", 0.05)
+    server = Server(Unreachable("no answer"), Unreachable("no answer"), extproc=[pod("a")])
+    async with announcing(server) as (announcer, _):
+        announcer.offer(1)
+        await eventually(lambda: server.patched == [("a", "1")])
+
+
+@pytest.mark.parametrize("fault", [Denied("403 patch pods"), NotLeading("standby")])
+async def test_without_the_right_it_is_not_tried_again(fault: ClusterError) -> None:
+    """The volumes change by themselves, only later."""
+    server = Server(fault, extproc=[pod("a"), pod("b")])
+    async with announcing(server) as (announcer, metrics):
+        announcer.offer(1)
+        await eventually(lambda: not server.faults)
+        await asyncio.sleep(0.1)
+        labels = {"lane": "pods", "reason": "Denied"}
+        expected = 1 if isinstance(fault, Denied) else None
+        assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total", labels) == expected
+    assert server.patched == []
