@@ -56,7 +56,8 @@ def _definition(plural: str, short: list[str], schema: Schema, columns: list[dic
                 "plural": plural,
                 "singular": kind.lower(),
                 "shortNames": short,
-                "categories": ["llmroute"],
+                # Not "llmroute": kubectl takes the word for the category then, and `describe llmroute NAME` fails.
+                "categories": ["llm"],
             },
             "scope": "Namespaced",
             "versions": [

@@ -113,11 +113,14 @@ def test_the_spec_is_out_of_reach_of_status_writers(api: Api, namespace: str) ->
     assert "status" not in kept
 
 
-def test_names_that_people_type(kubectl: Kubectl) -> None:
-    """Short names and the category work, and every kind has its columns."""
-    for words in (["get", "llmr"], ["get", "llmb"], ["get", "llmroute"], ["get", "llmr,llmb"]):
+def test_names_that_people_type(kubectl: Kubectl, api: Api, namespace: str) -> None:
+    """Short names, singulars and the category work, also where one resource is named."""
+    name = api.create(_in(namespace, SAMPLES / "valid/route-minimal.yaml"))["metadata"]["name"]
+    for kind in ("llmroute", "llmroutes", "llmr"):
+        assert name in kubectl("describe", kind, name)
+    for words in (["get", "llmr"], ["get", "llmb"], ["get", "llm"], ["get", "llmroute"], ["get", "llmr,llmb"]):
         assert kubectl.run(*words).code == 0, words
-    resources = kubectl("api-resources", "--categories=llmroute", "-o", "name").split()
+    resources = kubectl("api-resources", "--categories=llm", "-o", "name").split()
     assert resources == [f"{PLACES[kind].plural}.aigateway.envoyproxy.io" for kind in ("LLMBackend", "LLMRoute")]
 
 

@@ -1,6 +1,5 @@
 """What goes wrong in clusters, caused for real: a killed API server, lost history, a killed operator, foreign hands."""
 
-import re
 import time
 from collections.abc import Iterator
 from contextlib import closing
@@ -9,7 +8,7 @@ import pytest
 
 from e2e.cluster.conftest import fresh_name
 from e2e.conftest import Tell
-from e2e.support.api import Api
+from e2e.support.api import Api, Refused
 from e2e.support.changes import changing
 from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import ENVOY_MAP, EXTPROC_MAP
@@ -97,7 +96,9 @@ def test_deleted_while_the_operator_could_not_see_it(
     assert stand.ask(f"{namespace}-stays").status == 200
 
 
-_FILE = {EXTPROC_MAP: "config.yaml", ENVOY_MAP: "rds.yaml"}
+_FILES = {EXTPROC_MAP: {"config.yaml"}, ENVOY_MAP: {"rds.yaml", "cds.yaml"}}
+#: Which file is broken by an edit.
+_BROKEN = {EXTPROC_MAP: "config.yaml", ENVOY_MAP: "rds.yaml"}
 
 
 @pytest.mark.parametrize("name", [EXTPROC_MAP, ENVOY_MAP])
@@ -109,18 +110,17 @@ def test_foreign_hands_on_a_config_map(stand: Stand, namespace: str, up: Upstrea
         api.apply(document)
     stand.until_answers(model, 200)
 
-    def content() -> dict[str, str] | None:
-        files: dict[str, str] | None = (api.maybe_get("ConfigMap", stand.namespace, name) or {}).get("data")
-        return files and {key: re.sub(r'"revision":\s*\d+', '"revision":0', text) for key, text in files.items()}
-
-    before = content()
-
     if deed == "deleted":
         api.delete("ConfigMap", stand.namespace, name)
     else:
-        api.merge("ConfigMap", stand.namespace, name, {"data": None if deed == "emptied" else {_FILE[name]: "{"}})
+        api.merge("ConfigMap", stand.namespace, name, {"data": None if deed == "emptied" else {_BROKEN[name]: "{"}})
 
-    until(lambda: content() == before, "not put back", 2)
+    # Not compared with what was there: backends of the tests before may be leaving Envoy's map just now.
+    def is_whole() -> bool:
+        data = (api.maybe_get("ConfigMap", stand.namespace, name) or {}).get("data") or {}
+        return data.keys() == _FILES[name] and all(f'"{namespace}/up' in data[file] for file in _FILES[name])
+
+    until(is_whole, "not put back", 2)
     assert stand.ask(model).status == 200
 
 
@@ -185,7 +185,10 @@ def test_its_token_is_replaced(stand: Stand, namespace: str, up: Upstream) -> No
 def is_gone(api: Api, namespace: str, version: str) -> bool:
     """Whether a watch cannot begin at this resource version any more."""
     with closing(api.watch("LLMRoute", namespace, version)) as watch:
-        return next(iter(watch))[1].get("code") == 410
+        try:
+            return next(iter(watch))[1].get("code") == 410
+        except Refused as refused:
+            return refused.status == 410
 
 
 def until_written(stand: Stand, seen: int) -> None:

@@ -100,7 +100,7 @@ def test_names_and_columns(kind: str, short: str, columns: list[str]) -> None:
     """What kubectl shows and listens to."""
     spec, version = KINDS[kind]["spec"], KINDS[kind]["spec"]["versions"][0]
 
-    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == ([short], ["llmroute"])
+    assert (spec["names"]["shortNames"], spec["names"]["categories"]) == ([short], ["llm"])
     assert [column["name"] for column in version["additionalPrinterColumns"]] == columns
     assert version["subresources"] == {"status": {}}
     conditions = _schema(kind)["properties"]["status"]["properties"]["conditions"]
