@@ -1,6 +1,6 @@
 # The workshop in one word each. Every target makes its own virtual environment when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e fuzz lint golden bench crds proto lock clean
+.PHONY: help run test e2e fuzz differential lint golden bench crds proto lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
@@ -8,7 +8,7 @@ BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
 
 help:  ## this text
-	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 run: $(VENV)/.run  ## the gateway on this machine, with the demo provider: no key needed (ARGS="my.yaml --port 8080" for your own)
 	@exec $(BIN)/llmroute run $(or $(ARGS),--demo)
@@ -21,6 +21,9 @@ e2e: $(VENV)/.dev  ## the long runs: the operator on a real Kubernetes control p
 
 fuzz: $(VENV)/.dev  ## the property tests again, with twenty times the examples
 	HYPOTHESIS_PROFILE=thorough $(PYTEST) -n 2 -m hypothesis --timeout 600 tests $(ARGS)
+
+differential: .venv-differential/.done  ## the same requests through LiteLLM (in an environment of its own); ARGS=--update-golden writes the page
+	LITELLM_LOCAL_MODEL_COST_MAP=True .venv-differential/bin/python -m pytest -q tests/differential $(ARGS)
 
 lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up to date
 	$(BIN)/ruff format --check .
@@ -47,10 +50,11 @@ lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
 	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone --extra build pyproject.toml -o locks/run.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra build -c locks/run.txt pyproject.toml -o locks/dev.txt
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra differential pyproject.toml -o locks/differential.txt
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra controller --extra build -c locks/dev.txt pyproject.toml -o locks/controller.txt
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .venv-proto .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
+	rm -rf $(VENV) .venv-proto .venv-differential .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 $(BIN)/python:
@@ -66,4 +70,9 @@ $(VENV)/.run: locks/run.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(BIN)/python
 	@$(BIN)/pip install -q --disable-pip-version-check --require-hashes -r locks/dev.txt
 	@$(BIN)/pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv-differential/.done: locks/differential.txt
+	@test -d .venv-differential || $(PYTHON) -m venv .venv-differential
+	@.venv-differential/bin/pip install -q --disable-pip-version-check --require-hashes -r locks/differential.txt
 	@touch $@

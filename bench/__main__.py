@@ -20,54 +20,8 @@ from bench import rules
 from bench.gateway import gateway
 from bench.load import Shot, fire
 from bench.measure import cpu, rss_mb
-from bench.upstream import CHUNKS
+from bench.scenes import SCENES, Scene
 from bench.yardsticks import Plane, child, free_port, yardstick
-
-TEXT = "Tell me about the weather in the mountains. " * 20
-OPENAI_BODY = {"model": "bench-openai", "messages": [{"role": "user", "content": TEXT}], "max_tokens": 64}
-CONVERSE_BODY = {"messages": [{"role": "user", "content": [{"text": TEXT}]}], "inferenceConfig": {"maxTokens": 64}}
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One comparison: what the yardsticks are sent, what the gateway is sent, and its budget against the echo."""
-
-    name: str
-    yardstick: Shot
-    gateway: Shot
-    budget: float
-    chunks: int = 0
-
-
-def _chat(path: str, body: dict[str, Any]) -> Shot:
-    return Shot(path, json.dumps(body, separators=(",", ":")).encode())
-
-
-_STREAM = {"stream": True, "stream_options": {"include_usage": True}}
-_CHAT = "/v1/chat/completions"
-SCENES = (
-    Scene("chat passthrough", _chat(_CHAT, OPENAI_BODY), _chat(_CHAT, OPENAI_BODY), 1.3),
-    Scene(
-        "chat Bedrock",
-        _chat("/model/m/converse", CONVERSE_BODY),
-        _chat(_CHAT, {**OPENAI_BODY, "model": "bench-bedrock"}),
-        1.6,
-    ),
-    Scene(
-        "stream passthrough",
-        _chat(_CHAT, {**OPENAI_BODY, **_STREAM}),
-        _chat(_CHAT, {**OPENAI_BODY, **_STREAM}),
-        1.3,
-        CHUNKS,
-    ),
-    Scene(
-        "stream Bedrock",
-        _chat("/model/m/converse-stream", CONVERSE_BODY),
-        _chat(_CHAT, {**OPENAI_BODY, **_STREAM, "model": "bench-bedrock"}),
-        1.6,
-        CHUNKS,
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +57,7 @@ async def _scene(scene: Scene, planes: list[Plane], arguments: argparse.Namespac
     requests = arguments.streams if scene.chunks else arguments.requests
     clients = arguments.stream_clients if scene.chunks else arguments.clients
     samples: dict[str, list[Sample]] = {plane.name: [] for plane in planes}
-    ratios: dict[str, list[float]] = {"echo": [], "echo tuned": []}
+    ratios: dict[str, list[float]] = {name: [] for name in ("echo", "echo tuned") if name in samples}
     for counted in range(-1, arguments.rounds):
         for plane in planes:
             shot = scene.gateway if plane.name.startswith("llmroute") else scene.yardstick
@@ -117,7 +71,7 @@ async def _scene(scene: Scene, planes: list[Plane], arguments: argparse.Namespac
         "unit": "chunk" if scene.chunks else "request",
         "planes": {name: _median(taken) for name, taken in samples.items()},
         "ratio_to_echo": round(statistics.median(ratios["echo"]), 2),
-        "ratio_to_tuned_echo": round(statistics.median(ratios["echo tuned"]), 2),
+        "ratio_to_tuned_echo": round(statistics.median(ratios["echo tuned"]), 2) if "echo tuned" in ratios else None,
         "ratios": [round(ratio, 2) for ratio in ratios["echo"]],
         "budget": scene.budget,
     }
@@ -133,7 +87,11 @@ async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         many = stack.enter_context(gateway("llmroute-10000", upstream, folder, fillers=9_998))
         result: dict[str, Any] = {"scenes": {}, "rules": rules.measure()}
         for scene in SCENES:
-            over = [*planes, many] if scene.name == "chat passthrough" else planes
+            if arguments.only not in scene.name:
+                continue
+            over = [plane for plane in planes if scene.full or plane.name in {"echo", "llmroute"}]
+            if scene.name == "OpenAI to OpenAI":
+                over.append(many)
             result["scenes"][scene.name] = await _scene(scene, over, arguments)
         result["rss_mb"] = {plane.name: round(rss_mb(max(plane.processor)), 1) for plane in (*planes[1:], many)}
     return result
@@ -148,7 +106,8 @@ def _table(result: dict[str, Any]) -> str:
         for plane, row in scene["planes"].items():
             ratio = ""
             if plane == "llmroute":
-                ratio = f"{scene['ratio_to_echo']} ({scene['budget']}); {scene['ratio_to_tuned_echo']}"
+                tuned = scene["ratio_to_tuned_echo"]
+                ratio = f"{scene['ratio_to_echo']} ({scene['budget']})" + ("" if tuned is None else f"; {tuned}")
             cells = f"{row['envoy_us']} | {row['processor_us']} | {row['p50_ms']} | {row['p99_ms']}"
             lines.append(f"| {name}, per {scene['unit']} | {plane} | {cells} | {ratio} |")
     for kind, row in result["rules"].items():
@@ -168,6 +127,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, default=60, help="streams a round (default %(default)s)")
     parser.add_argument("--stream-clients", type=int, default=6, help="streams at a time (default %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="counted rounds after one warm-up (default %(default)s)")
+    parser.add_argument("--only", default="", help="scenes whose name holds this text (default: all)")
     parser.add_argument(
         "--json", type=Path, default=Path("bench/results/latest.json"), help="where to write the numbers"
     )

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bench.measure import descendants
+from bench.scenes import SCHEMAS, model_of
 from bench.yardsticks import Plane, await_http, child, free_port
 
 _BACKEND = """
@@ -15,9 +16,10 @@ kind: LLMBackend
 metadata: {{name: {name}}}
 spec:
   outputSchema: {{schema: {schema}}}
-  endpoint: {{hostname: 127.0.0.1, port: {port}}}
+  endpoint: {{hostname: 127.0.0.1, port: {port}}}{more}
 ---
 """
+_GOOGLE = "\n  gcp: {project: bench, location: europe-west4}"
 _ROUTE = """
 apiVersion: aigateway.envoyproxy.io/v1alpha1
 kind: LLMRoute
@@ -28,23 +30,26 @@ spec:
 ---
 """
 _RULE = """  - matches: [{{headers: [{{name: x-ai-eg-model, value: {model}}}]}}]
-    backendRefs: [{{name: {backend}}}]
+    backendRefs: [{{name: {backend}{override}}}]
 """
+#: Names by which the upstream's dialect knows what the model can do.
+_MODELS = {"GCPVertexAI": "gemini-3-flash-preview", "Gemini": "gemini-3-flash-preview"}
 _RULES_A_ROUTE = 128
 
 
 def manifests(upstream: int, fillers: int) -> str:
-    """Two backends at one upstream, a rule for each, and ``fillers`` more rules that nothing asks for."""
-    rules = [
-        _RULE.format(model="bench-openai", backend="openai"),
-        _RULE.format(model="bench-bedrock", backend="bedrock"),
-    ]
-    rules += [_RULE.format(model=f"filler-{i}", backend="openai") for i in range(fillers)]
+    """A backend of every schema at one upstream, a rule for each, and ``fillers`` more rules that nothing asks for."""
+    rules = []
+    for schema in SCHEMAS:
+        override = f", modelNameOverride: {_MODELS[schema]}" if schema in _MODELS else ""
+        rules.append(_RULE.format(model=model_of(schema), backend=schema.lower(), override=override))
+    rules += [_RULE.format(model=f"filler-{i}", backend="openai", override="") for i in range(fillers)]
     parts = [rules[i : i + _RULES_A_ROUTE] for i in range(0, len(rules), _RULES_A_ROUTE)]
-    backends = _BACKEND.format(name="openai", schema="OpenAI", port=upstream) + _BACKEND.format(
-        name="bedrock", schema="AWSBedrock", port=upstream
+    backends = (
+        _BACKEND.format(name=schema.lower(), schema=schema, port=upstream, more=_GOOGLE if "GCP" in schema else "")
+        for schema in SCHEMAS
     )
-    return backends + "".join(_ROUTE.format(part=i, rules="".join(part)) for i, part in enumerate(parts))
+    return "".join(backends) + "".join(_ROUTE.format(part=i, rules="".join(part)) for i, part in enumerate(parts))
 
 
 @contextmanager

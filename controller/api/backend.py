@@ -19,7 +19,7 @@ from controller.api.shape import (
     cel,
     one_of,
 )
-from extproc.config.names import PLATFORMS
+from extproc.config.names import GCP_NEEDED, GCP_ONLY, GCP_SCHEMAS, PLATFORMS, VERSION_CLIMBS
 from extproc.config.schema import MAX_TOKENS
 
 ENVOY_GATEWAY_GROUP = "gateway.envoyproxy.io"
@@ -28,10 +28,6 @@ EXACTLY_ONE_TARGET = "exactly one of backendRef and endpoint must be set"
 SERVICE_NAME = "the name of a Service has at most 63 characters and no dots"
 SERVICE_NEEDS_PORT = "port is required when kind is Service"
 BUDGET_RISES = "the least number of tokens comes first, then the most"
-#: Platforms of Google Cloud, whose paths name a project and a location.
-GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
-GCP_NEEDED = "gcp is required when outputSchema.schema is GCPAnthropic"
-GCP_ONLY = f"gcp is for {' and '.join(GCP_SCHEMAS)} only"
 GROUP_FITS_KIND = f'group must be "" when kind is Service and "{ENVOY_GATEWAY_GROUP}" when kind is Backend'
 
 
@@ -59,6 +55,12 @@ class OutputSchema(Part):
             "version in the path. AWSBedrock ignores it.",
         ),
     ] = None
+
+    model_config = ConfigDict(
+        json_schema_extra=cel(
+            (r"!has(self.version) || !self.version.matches('(^|/)[.][.]?(/|$)')", VERSION_CLIMBS),
+        )
+    )
 
 
 class BackendRef(Part):
@@ -268,6 +270,13 @@ class Capabilities(Part):
     ] = None
     format_with_tools: Annotated[
         StrictBool | None, Field(description="Whether an output format may go together with function tools.")
+    ] = None
+    stored_files: Annotated[
+        StrictBool | None,
+        Field(
+            description="Whether clients may name files in the cloud's own stores (s3, gs, uploaded files, cached "
+            "contents), which the cloud reads as the gateway, whoever asks. Nothing: they may not."
+        ),
     ] = None
 
 

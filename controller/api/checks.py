@@ -7,9 +7,6 @@ from controller.api.backend import (
     BUDGET_RISES,
     ENVOY_GATEWAY_GROUP,
     EXACTLY_ONE_TARGET,
-    GCP_NEEDED,
-    GCP_ONLY,
-    GCP_SCHEMAS,
     GROUP_FITS_KIND,
     SERVICE_NAME,
     SERVICE_NEEDS_PORT,
@@ -19,6 +16,7 @@ from controller.api.backend import (
 )
 from controller.api.route import MAX_REGEX, REGEX_LENGTH, UNIQUE_RULE_NAMES, HeaderMatch, LLMRoute, RouteMatch
 from extproc.config.errors import quoted
+from extproc.config.names import GCP_NEEDED, GCP_ONLY, GCP_SCHEMAS, VERSION_CLIMBS
 from extproc.config.patterns import maybe_pattern_fault
 
 Fault = tuple[str, str]
@@ -50,6 +48,8 @@ def backend_faults(backend: LLMBackend) -> Iterator[Fault]:
 
 def _setting_faults(spec: BackendSpec) -> Iterator[Fault]:
     schema = spec.output_schema.schema_
+    if not {".", ".."}.isdisjoint((spec.output_schema.version or "").split("/")):
+        yield "spec.outputSchema.version", VERSION_CLIMBS
     if spec.gcp is None and schema == "GCPAnthropic":
         yield "spec.gcp", GCP_NEEDED
     if spec.gcp is not None and schema not in GCP_SCHEMAS:

@@ -54,6 +54,7 @@ class Metadata(BaseModel):
     name: Annotated[StrictStr, Field(min_length=1, max_length=253, pattern=NAME_PATTERN)]
     namespace: Annotated[StrictStr, Field(min_length=1, max_length=63, pattern=LABEL_PATTERN)] = "default"
     generation: Annotated[StrictInt, Field(ge=0)] = 1
+    uid: str = ""
     creation_timestamp: datetime | None = None
     deletion_timestamp: datetime | None = None
 

@@ -12,6 +12,14 @@ PLATFORMS = {
     "GCPAnthropic": "gcp_anthropic",
 }
 
+#: Platforms of Google Cloud, whose paths name a project and a location, and what is said of a backend that has none
+#: where it must, or has them where it cannot use them. The same words stand in the CRD.
+GCP_SCHEMAS = ("GCPVertexAI", "GCPAnthropic")
+GCP_NEEDED = "gcp is required when outputSchema.schema is GCPAnthropic"
+GCP_ONLY = f"gcp is for {' and '.join(GCP_SCHEMAS)} only"
+#: Servers and proxies resolve these segments, so that the path would lead out of the API.
+VERSION_CLIMBS = "'.' and '..' are no segments of a version"
+
 #: ``inputSchema.schema`` -> the package under ``extproc.dialects`` that reads it. A new client dialect is one line
 #: here.
 CLIENT_DIALECTS = {"OpenAI": "openai", "Anthropic": "anthropic"}
@@ -42,3 +50,8 @@ METADATA_KEYS = (
 def gateway_headers(backend_header: str, model_header: str) -> tuple[str, ...]:
     """Every header a client can never set, lower-case: stripped by Envoy on the way in and by the processor again."""
     return tuple(dict.fromkeys((backend_header.lower(), model_header.lower(), BACKEND_HEADER, *MODEL_HEADERS)))
+
+
+def keyed(key: str, fingerprint: str | None) -> str:
+    """A route's key for one very upstream, ``team-a/openai@3f2a90cc1b7e``: what the backend header says."""
+    return key if fingerprint is None else f"{key}@{fingerprint}"

@@ -7,13 +7,23 @@ whole life.
 """
 
 from collections.abc import Iterator
+from itertools import chain
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
 from pydantic.alias_generators import to_camel
 
 from extproc.config.errors import Finding, MisfitError, nearest, quoted
-from extproc.config.names import BACKEND_HEADER, CLIENT_DIALECTS, MODEL_HEADERS, PLATFORMS
+from extproc.config.names import (
+    BACKEND_HEADER,
+    CLIENT_DIALECTS,
+    GCP_NEEDED,
+    GCP_ONLY,
+    GCP_SCHEMAS,
+    MODEL_HEADERS,
+    PLATFORMS,
+    VERSION_CLIMBS,
+)
 
 #: The shape this module describes. A processor reads this version and the one before it.
 VERSION = 1
@@ -29,6 +39,7 @@ _NAME = r"^[!-~]([ -~]*[!-~])?$"
 _HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
 _PATH_VERSION = r"^[A-Za-z0-9._~/-]*$"
 _PATH_PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
+_FINGERPRINT = r"^[A-Za-z0-9._-]+$"
 _GCP_PROJECT = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$"
 _GCP_LOCATION = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 
@@ -39,6 +50,7 @@ PATTERN_MEANINGS = {
     _HOSTNAME: "a host name: lower-case letters, digits, hyphens and dots, *. in front for any one label, no port",
     _PATH_VERSION: "a path segment: letters, digits and ._~/-",
     _PATH_PREFIX: "a path: empty, or segments of letters, digits and ._~- with / before each and none at the end",
+    _FINGERPRINT: "a digest: letters, digits and ._-",
     _GCP_PROJECT: "a project of Google Cloud: its id or number, in lower case",
     _GCP_LOCATION: "a location of Google Cloud: lower-case letters, digits and hyphens, such as europe-west4 or global",
 }
@@ -62,6 +74,12 @@ def _one_of(known: dict[str, str]) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _descending(version: str) -> str:
+    if not {".", ".."}.isdisjoint(version.split("/")):
+        raise MisfitError(Finding("", VERSION_CLIMBS))
+    return version
+
+
 HeaderName = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=_HEADER_NAME), AfterValidator(str.lower)]
 Hostname = Annotated[StrictStr, Field(min_length=1, max_length=253, pattern=_HOSTNAME)]
 Name = Annotated[StrictStr, Field(min_length=1, max_length=512, pattern=_NAME)]
@@ -83,7 +101,9 @@ class OutputSchema(Shape):
     """
 
     schema_: Annotated[StrictStr, _one_of(PLATFORMS)] = Field(alias="schema")
-    version: Annotated[StrictStr, Field(max_length=64, pattern=_PATH_VERSION)] | None = None
+    version: Annotated[StrictStr, Field(max_length=64, pattern=_PATH_VERSION), AfterValidator(_descending)] | None = (
+        None
+    )
 
 
 class HeaderMatch(Shape):
@@ -137,6 +157,7 @@ class CapabilityOverrides(Shape):
     call_ids: StrictBool | None = None
     image_detail: StrictBool | None = None
     format_with_tools: StrictBool | None = None
+    stored_files: StrictBool | None = None
 
     @model_validator(mode="after")
     def _rising(self) -> Self:
@@ -165,6 +186,9 @@ class Backend(Shape):
     output_schema: OutputSchema
     #: The upstream's own host name as Envoy sends it; what a signature will cover.
     host: StrictStr | None = None
+    #: Tells this upstream from others that this name stood for before, or will. Part of the backend header, so that no
+    #: request written for the one can reach the other.
+    fingerprint: Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=_FINGERPRINT)] | None = None
     capabilities: CapabilityOverrides | None = None
     defaults: Defaults | None = None
     gcp: GoogleCloud | None = None
@@ -174,7 +198,8 @@ class WeightedBackend(Shape):
     """A rule's choice of a backend. ``outputSchema`` inline (hand-written files) or by name from ``backends``.
 
     ``routeKey`` is what the backend header shall hold when that is not the name: a rule's own time limit is a route of
-    its own in Envoy (``team-a/openai;timeout=30s``), and routes are keyed by that header alone.
+    its own in Envoy (``team-a/openai;timeout=30s``), and routes are keyed by that header alone. The fingerprint of the
+    backend, where it has one, is appended to either.
     """
 
     name: Name
@@ -233,7 +258,8 @@ class Config(Shape):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        if findings := (*self._header_clash(), *self._doubled_backends(), *self._unknown_backends()):
+        faults = self._header_clash(), self._doubled_backends(), self._unknown_backends(), self._misplaced_clouds()
+        if findings := tuple(chain.from_iterable(faults)):
             raise MisfitError(*findings)
         return self
 
@@ -257,3 +283,11 @@ class Config(Shape):
                         f"no backend {quoted(choice.name)} in backends, and no outputSchema here; add one of the two"
                     )
                     yield Finding(f"rules[{i}].backends[{j}].name", reason, nearest(choice.name, known))
+
+    def _misplaced_clouds(self) -> Iterator[Finding]:
+        for i, backend in enumerate(self.backends):
+            schema = backend.output_schema.schema_
+            if backend.gcp is None and schema == "GCPAnthropic":
+                yield Finding(f"backends[{i}].gcp", GCP_NEEDED)
+            elif backend.gcp is not None and schema not in GCP_SCHEMAS:
+                yield Finding(f"backends[{i}].gcp", f"{GCP_ONLY}, not for {schema}")

@@ -57,6 +57,8 @@ class Capabilities(Struct, frozen=True):
         call_ids: whether a call carries an id that its result must repeat; results go by order when not.
         image_detail: whether an image can say how closely it is to be looked at.
         format_with_tools: whether a demanded output format may go together with function tools.
+        stored_files: whether clients may name what lies in the cloud's own stores (``s3://``, ``gs://``, uploaded
+            files, cached contents): the cloud reads it as the gateway, whoever asks.
     """
 
     structured_output: StructuredOutput = "tool"
@@ -90,6 +92,7 @@ class Capabilities(Struct, frozen=True):
     call_ids: bool = False
     image_detail: bool = False
     format_with_tools: bool = True
+    stored_files: bool = False
 
     def overridden(self, overrides: Mapping[str, Any]) -> "Capabilities":
         """A copy with a backend's overrides applied; raises ``ValueError`` naming an unknown field."""

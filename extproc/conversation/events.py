@@ -4,8 +4,8 @@ Legal order: ``Started`` once; then, block by block, ``ToolStarted`` or the firs
 block; ``Stopped`` once; ``Metered`` anywhere, cumulative; ``Ended`` last, or ``Fault`` last. A reader that reaches the
 end of its bytes without the upstream's own terminator yields ``Fault``, so that a cut answer never looks whole.
 
-``index`` is unique over all blocks of the stream; ``candidate`` says to which of several answers (``n``) it belongs. The
-blocks of one candidate come one after the other, except that an OpenAI upstream may interleave the fragments of calls.
+``index`` is unique over all blocks of the stream; ``candidate`` says to which of several answers (``n``) it belongs.
+The blocks of one candidate come one after the other; a reader holds back what its upstream interleaves.
 """
 
 from collections.abc import Mapping

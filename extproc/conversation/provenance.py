@@ -25,6 +25,9 @@ _MARKED: Final = re.compile(r"llmr1\.(?P<origin>[a-z]*\.[0-9a-f]{8})\.(?P<signat
 #: Where an upstream that signs nothing has reasoning to tell: it can be shown, and never goes back.
 UNSIGNED: Final = ""
 
+NOBODYS: Final = "the model takes no reasoning of earlier turns back"
+ANOTHERS: Final = "not all reasoning of earlier turns is this model's own and signed, so none of it can go back"
+
 
 def origin_of(capabilities: Capabilities, model: str) -> str:
     """The origin of what ``model`` (the upstream's name) thinks."""
@@ -66,10 +69,7 @@ def without_foreign(
     thoughts = [block for turn in turns for block in turn.blocks if isinstance(block, Thinking)]
     if not thoughts or (capabilities.thinking_blocks and all(fits(block, capabilities, model) for block in thoughts)):
         return tuple(turns), ()
-    if not capabilities.thinking_blocks:
-        reason = "the model takes no reasoning of earlier turns back"
-    else:
-        reason = "not all reasoning of earlier turns is this model's own and signed, so none of it can go back"
+    reason = ANOTHERS if capabilities.thinking_blocks else NOBODYS
     kept = (
         replace(turn, blocks=tuple(block for block in turn.blocks if not isinstance(block, Thinking))) for turn in turns
     )

@@ -28,6 +28,9 @@ class Stop(StrEnum):
     UNKNOWN = "unknown"
 
 
+#: The answer is cut wherever it stood; the arguments of its last call may be in pieces.
+CUT_SHORT: Final = frozenset({Stop.LENGTH, Stop.CONTEXT_FULL, Stop.FILTERED, Stop.REFUSAL})
+
 #: The largest integer that JSON carries safely (https://www.rfc-editor.org/rfc/rfc8259#section-6).
 MAX_COUNT: Final = 2**53 - 1
 

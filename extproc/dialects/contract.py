@@ -17,6 +17,13 @@ NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 _SAME_NAMES: Final[Mapping[str, str]] = MappingProxyType({})
 
 
+#: How much of a message says which conversation it begins: enough to see past the longest preamble that is the same in
+#: all of them, and little enough to be read on the way.
+MAX_STICKY_BYTES: Final = 64 * 1024
+#: How many blocks of it.
+MAX_STICKY_BLOCKS: Final = 256
+
+
 class Identity(Struct, frozen=True):
     """What an answer says about itself where the upstream says nothing: id tail, model name, Unix seconds.
 
@@ -143,10 +150,19 @@ class ClientDialect(Protocol):
         """
 
     def sticky_key(self, body: bytes) -> bytes:
-        """What stays the same over all turns of a conversation: its system text and its first message."""
+        """What stays the same over all turns of a conversation: its system text and its first message.
+
+        ``MAX_STICKY_BYTES`` of each at most; empty when there is none that can be read.
+        """
 
     def write_response(self, response: Response, request: Request, identity: Identity) -> bytes:
         """The answer's body."""
+
+    def untold(self, response: Response) -> tuple[str, ...]:
+        """The paths of what of a whole answer the client's form has no place for, by the neutral names."""
+
+    def untold_event(self, event: Event) -> str | None:
+        """The same for one event of a stream: the path of what its writer shows nothing of."""
 
     def stream_writer(self, request: Request, identity: Identity) -> StreamWriter:
         """A fresh writer for one stream."""
@@ -159,6 +175,9 @@ class ClientDialect(Protocol):
 
     def edit(self, body: bytes, *, model: str | None, include_usage: bool) -> bytes:
         """Same-dialect edits in place: the model replaced, usage asked for. Other bytes stay; no edit, same object."""
+
+    def edit_losses(self, body: bytes, *, model: str | None) -> tuple[Loss, ...]:
+        """What ``edit`` takes out of this body, for the record; never raises."""
 
     def asks_usage(self, body: bytes) -> bool:
         """Whether the client itself asked for usage in its stream."""

@@ -8,7 +8,7 @@ from extproc.exchange.attempt import Answer, Handling, Outgoing
 from extproc.exchange.failures import identified_by, told_failure
 from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
-from extproc.exchange.translation import headers_for
+from extproc.exchange.translation import PLAIN_JSON, headers_of
 from extproc.exchange.wrapping import decoded
 
 
@@ -29,14 +29,10 @@ class Embedding(Struct):
         target = self.target
         self.parsed = parsed = self.client.read_request(body)
         sent = self.upstream.write_request(parsed, target.place.model)
-        named, removed = headers_for(self.dialect.name, target.platform.dialect, self.headers)
-        named.update(sent.headers)
+        named = {**PLAIN_JSON, **dict(sent.headers)}
         dressed = target.platform.dress(sent.body, named, "embeddings", target.place)
-        named.update(dressed.set_headers)
-        for name in dressed.remove_headers:
-            named.pop(name, None)
         losses = (*sent.losses, *dressed.losses)
-        return Outgoing(target.path, dressed.body, (*removed, *dressed.remove_headers), losses, tuple(named.items()))
+        return Outgoing(target.path, dressed.body, losses=losses, set_headers=headers_of(named, dressed))
 
     def response(self, status: int, headers: Headers, *, end: bool) -> Handling:
         """The whole answer, or the error in the client's dialect."""

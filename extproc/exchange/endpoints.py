@@ -56,6 +56,7 @@ _OPENAI = (
     Endpoint("embeddings", translated=True),
     Endpoint("responses"),
     Endpoint("images/generations"),
+    Endpoint("images/edits", multipart=True),
     Endpoint("audio/speech"),
     Endpoint("audio/transcriptions", multipart=True),
     Endpoint("audio/translations", multipart=True),

@@ -82,13 +82,16 @@ class Target(Struct, frozen=True):
 
 
 def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: str, *, stream: bool) -> Target | None:
-    """Where the request goes, None when this backend's platform cannot serve the operation."""
+    """Where the request goes, None when this backend's platform cannot serve the operation.
+
+    Raises ``ClientError`` for a model's name that can stand in no path.
+    """
     host = platform(choice.schema)
-    gcp = choice.gcp
+    gcp, configured = choice.gcp, choice.model_name_override is not None
     place = (
-        Place(model, stream, choice.version)
+        Place(model, stream, choice.version, configured=configured)
         if gcp is None
-        else Place(model, stream, choice.version, gcp.project, gcp.location)
+        else Place(model, stream, choice.version, gcp.project, gcp.location, configured=configured)
     )
     path = host.path(operation, place)
     return None if path is None else Target(host, place, path, host.dialect == client.name)

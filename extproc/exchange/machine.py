@@ -25,7 +25,8 @@ from extproc.exchange.attempt import Answer, Attempt, Flow, Handling
 from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Found, client_of, maybe_endpoint
 from extproc.exchange.failures import identified_by
-from extproc.exchange.gateway import Gateway
+from extproc.exchange.forwarding import unanswered
+from extproc.exchange.gateway import Gateway, Target
 from extproc.exchange.messages import (
     PASS,
     Action,
@@ -68,6 +69,7 @@ class Exchange:
         "_gateway",
         "_headers",
         "_lost",
+        "_target",
         "_whole",
         "edges",
         "record",
@@ -83,6 +85,7 @@ class Exchange:
         self._headers: Headers = {}
         self._found: Found | None = None
         self._attempt: Attempt | None = None
+        self._target: Target | None = None
         self._flow: Flow | None = None
         self._whole: Callable[[bytes], Answer] | None = None
         self._lost: Sequence[str] = ()
@@ -173,7 +176,7 @@ class Exchange:
             return self._refuse(
                 error.error, replies.details_of(error.error), outcome, replies.retry_headers(error.error)
             )
-        self._attempt = routed.attempt
+        self._attempt, self._target = routed.attempt, routed.target
         self.record.routed = self.edges.now()
         self.state = State.SENT
         return routed.action
@@ -184,18 +187,22 @@ class Exchange:
         status = int(event.headers.get(":status", "0"))
         record.status = status
         details = event.attributes.get("response.code_details", "via_upstream")
-        if details != "via_upstream" or self._attempt is None:
+        if details != "via_upstream" or self._attempt is None or self._target is None:
             return self._own_reply(event, status, details)
         record.upstream_request_id = replies.upstream_id(event.headers)
-        patience = replies.patience(event.headers, self.edges.wall) if status >= 400 else ()
+        waits, unread = replies.patience(event.headers, self.edges.wall) if status >= 400 else replies.AS_TOLD
         try:
             handling = self._attempt.response(status, event.headers, end=event.end)
         except UpstreamError as broken:
-            kept = dict((*replies.kept_headers(event.headers), *patience))
-            shown = replies.shown(broken.error, self._client.name)
-            return self._refuse(shown, "llmroute_upstream_error", "upstream_error", tuple(kept.items()))
-        if patience:
-            handling.set_headers = (*handling.set_headers, *patience)
+            kept = {name: value for name, value in replies.kept_headers(event.headers) if name not in unread}
+            return self._refuse(
+                broken.error, "llmroute_upstream_error", "upstream_error", tuple({**kept, **dict(waits)}.items())
+            )
+        named = handling.set_headers = (*handling.set_headers, *waits)
+        removed = dict.fromkeys((*handling.remove_headers, *unread, *unanswered(event.headers, self._target)))
+        for name, _ in named:
+            removed.pop(name, None)
+        handling.remove_headers = tuple(removed)
         return self._handle(handling, status, end=event.end)
 
     def _own_reply(self, event: ResponseHeaders, status: int, details: str) -> Action:
@@ -206,7 +213,7 @@ class Exchange:
         error = replies.own_reply(status, details, self.record.backend)
         kept = replies.kept_headers(event.headers) or replies.retry_headers(error)
         if replies.was_retried(event.attributes.get("response.flags", "")):
-            kept = (*kept, replies.NO_RETRY)
+            kept = replies.without_retry(kept)
         outcome: Outcome = "client_error" if error.status in {408, 413} else "gateway_error"
         return self._refuse(error, details, outcome, kept)
 
@@ -306,6 +313,7 @@ class Exchange:
     def _refuse(
         self, error: ApiError, details: str, outcome: Outcome, headers: tuple[tuple[str, str], ...] = ()
     ) -> Action:
+        error = replies.shown(error, self._client.name)
         self._close(error.status, outcome)
         record = self.record
         record.error = replies.logged(error)

@@ -1,10 +1,12 @@
 """Client and backend speak the same dialect: bytes pass, usage is read on the way."""
 
 from contextlib import suppress
+from dataclasses import replace
 
+import msgspec
 from msgspec import Struct
 
-from extproc.conversation.errors import ApiError, Kind
+from extproc.conversation.errors import ApiError, Kind, UpstreamError
 from extproc.conversation.response import Usage
 from extproc.dialects.contract import ClientDialect, StreamTap
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Answer, Handling, Outgoing, is_json, media_type
@@ -12,7 +14,7 @@ from extproc.exchange.endpoints import Endpoint
 from extproc.exchange.failures import identified_by, read_error
 from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
-from extproc.exchange.wrapping import Unwrapper, maybe_unwrapper, undecodable
+from extproc.exchange.wrapping import Unwrapper, bad_gateway, decoded, maybe_unwrapper, undecodable
 from extproc.wire import multipart
 from extproc.wire.encoding import decode_all
 from extproc.wire.errors import WireError
@@ -129,6 +131,7 @@ class Passthrough(Struct):
         meter = self.stream and self.endpoint.metered_stream and not self.dialect.asks_usage(body)
         edited = self.dialect.edit(body, model=self.model, include_usage=meter)
         target = self.target
+        losses = () if edited is body else self.dialect.edit_losses(body, model=self.model)
         dressed = target.platform.dress(edited, self.headers, self.endpoint.operation, target.place)
         if dressed.body is body:
             return Outgoing(self.path, None, dressed.remove_headers, dressed.losses, dressed.set_headers)
@@ -136,7 +139,7 @@ class Passthrough(Struct):
         # A stream from which something must go is asked for uncompressed, so that it passes without being re-coded.
         rewritten = meter or target.platform.hosted
         removed = (*dressed.remove_headers, "accept-encoding") if rewritten else dressed.remove_headers
-        return Outgoing(self.path, dressed.body, removed, dressed.losses, dressed.set_headers)
+        return Outgoing(self.path, dressed.body, removed, (*losses, *dressed.losses), dressed.set_headers)
 
     def _multipart(self, body: bytes) -> Outgoing:
         if self.model is None:
@@ -152,19 +155,30 @@ class Passthrough(Struct):
         host = self.target.platform
         # A cloud names its answers by headers of its own, which no SDK of the maker looks for.
         identified = identified_by(self.request_id if host.hosted else "", self.dialect.name, headers)
+        if status >= 300 or (end and self.endpoint.translated):
+            return self._failure(status, headers, identified, end=end)
         if end:
             return Handling(identified)
         kind = media_type(headers)
         encoding = headers.get("content-encoding", "")
-        if status >= 400:
-            if is_json(kind) and not host.hosted:
-                return Handling()
-            return Handling(identified, whole=lambda body: self._error(status, headers, body))
         if kind == (host.stream_content_type or self.dialect.stream_content_type):
             return self._stream(encoding, identified)
         if is_json(kind):
             return Handling(identified, whole=lambda body: self._answer(body, encoding))
+        if self.endpoint.translated:
+            return Handling(identified, whole=lambda body: self._unlabelled(body, encoding, status))
         return Handling(identified)
+
+    def _failure(
+        self, status: int, headers: Headers, identified: tuple[tuple[str, str], ...], *, end: bool
+    ) -> Handling:
+        if status < 300:
+            raise bad_gateway(f"the upstream answered {status} without a body")
+        if status < 400:
+            raise bad_gateway(f"the upstream answered {status}, which is neither an answer nor an error")
+        if end:
+            raise UpstreamError(bare_error(status))
+        return Handling(identified, whole=lambda body: self._error(status, headers, body))
 
     def _stream(self, encoding: str, identified: tuple[tuple[str, str], ...]) -> Handling:
         host = self.target.platform
@@ -191,6 +205,12 @@ class Passthrough(Struct):
         usage, model = self.dialect.read_usage(told)
         return Answer(body=None if told is plain else told, usage=usage, model=model)
 
+    def _unlabelled(self, body: bytes, encoding: str, status: int) -> Answer:
+        """An answer of another media type than it should be, which counts if it is one nevertheless."""
+        if not is_object(decoded(body, encoding)):
+            raise bad_gateway(f"the upstream answered {status} with what is neither JSON nor a stream of events")
+        return self._answer(body, encoding)
+
     def _error(self, status: int, headers: Headers, body: bytes) -> Answer:
         try:
             plain = decode_all(body, headers.get("content-encoding", ""), MAX_DECODED_BYTES)
@@ -200,13 +220,28 @@ class Passthrough(Struct):
         if host.error_dialect(headers, plain) != host.dialect:
             error = read_error(self.target, status, headers, plain)
             return Answer(error.status, self.dialect.write_error(error), "application/json", error=error)
-        if is_json(media_type(headers)):
+        if is_object(plain) and is_json(media_type(headers)):
             return Answer()
         text = plain[:500].decode("utf-8", "replace").strip()
-        error = ApiError(
-            status, kind_of(status), text or f"the upstream answered {status} without a readable body", vendor=True
-        )
-        return Answer(body=self.dialect.write_error(error), content_type="application/json", error=error)
+        error = replace(bare_error(status), message=text, vendor=True) if text else bare_error(status)
+        return Answer(error.status, self.dialect.write_error(error), "application/json", error=error)
+
+
+def bare_error(status: int) -> ApiError:
+    """The error of a reply that says nothing but its status."""
+    return ApiError(status, kind_of(status), f"the upstream answered {status} without a readable body")
+
+
+def is_object(body: bytes) -> bool:
+    """Whether a body is a JSON object."""
+    try:
+        _OBJECT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
+
+
+_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def kind_of(status: int) -> Kind:

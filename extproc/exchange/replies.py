@@ -89,24 +89,43 @@ NO_RETRY: Final = ("x-should-retry", "false")
 MAX_PATIENCE_S: Final = 120
 
 
-def patience(headers: Headers, wall: Callable[[], float]) -> tuple[tuple[str, str], ...]:
-    """What must be set so that no upstream sends a client to sleep; ``wall`` is the time in Unix seconds."""
-    shorter = []
-    if _seconds(headers.get("retry-after"), wall) > MAX_PATIENCE_S:
-        shorter.append(("retry-after", str(MAX_PATIENCE_S)))
-    if _seconds(headers.get("retry-after-ms"), wall) > MAX_PATIENCE_S * 1000:
-        shorter.append(("retry-after-ms", str(MAX_PATIENCE_S * 1000)))
-    return tuple(shorter)
+#: How an upstream's waits are told on: the headers to set, and the names of those that say nothing.
+Patience = tuple[tuple[tuple[str, str], ...], tuple[str, ...]]
+
+AS_TOLD: Final[Patience] = ((), ())
 
 
-def _seconds(value: str | None, wall: Callable[[], float]) -> float:
-    if value is None:
-        return 0
-    with suppress(ValueError):
+def patience(headers: Headers, wall: Callable[[], float]) -> Patience:
+    """What must change so that no upstream sends a client to sleep; ``wall`` is the time in Unix seconds.
+
+    What is no time is left out: SDKs compute with it (``float("nan")`` is a number to Python).
+    """
+    shorter, unread = [], []
+    for name, unit in _WAITS:
+        if (told := headers.get(name)) is None:
+            continue
+        wait = _maybe_wait(told, wall, dated=unit == 1)
+        if wait is None:
+            unread.append(name)
+        elif wait > MAX_PATIENCE_S * unit:
+            shorter.append((name, str(MAX_PATIENCE_S * unit)))
+    return tuple(shorter), tuple(unread)
+
+
+#: How many of each header's unit are a second.
+_WAITS: Final = (("retry-after", 1), ("retry-after-ms", 1000))
+
+
+def _maybe_wait(value: str, wall: Callable[[], float], *, dated: bool) -> float | None:
+    if _NUMBER.fullmatch(value.strip()):
         return float(value)
-    with suppress(ValueError):  # an HTTP date
-        return parsedate_to_datetime(value).timestamp() - wall()
-    return 0
+    if dated:
+        with suppress(ValueError, OverflowError):
+            return parsedate_to_datetime(value).timestamp() - wall()
+    return None
+
+
+_NUMBER: Final = re.compile(r"\d{1,300}(?:\.\d{1,300})?", re.ASCII)
 
 
 #: Envoy's response flag URX: it has tried as often as it may (``UpstreamRetryLimitExceeded``, bit 15).
@@ -116,6 +135,12 @@ _RETRIES_USED_UP: Final = 1 << 15
 def was_retried(flags: str) -> bool:
     """Whether Envoy itself tried again and gave up; ``flags`` is the number ``response.flags``."""
     return flags.isdecimal() and bool(int(flags) & _RETRIES_USED_UP)
+
+
+def without_retry(headers: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
+    """The headers of an error that nobody is to try again: to say when would be to say the contrary."""
+    left = (pair for pair in headers if pair[0] not in {"retry-after", "retry-after-ms", NO_RETRY[0]})
+    return (*left, NO_RETRY)
 
 
 def shown(error: ApiError, client: str) -> ApiError:

@@ -1,6 +1,9 @@
 """The router role: from a request's body to a backend and the message that goes there."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
+from typing import Final
+from urllib.parse import unquote_plus
 
 from msgspec import Struct
 
@@ -12,6 +15,7 @@ from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media
 from extproc.exchange.edges import Edges
 from extproc.exchange.embedding import Embedding
 from extproc.exchange.endpoints import Endpoint
+from extproc.exchange.forwarding import credential, other_credentials, withheld
 from extproc.exchange.gateway import Gateway, Target, destination_of, maybe_target
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
@@ -41,9 +45,10 @@ class Intake(Struct, frozen=True):
 
 
 class Routed(Struct, frozen=True):
-    """The attempt that was made and what Envoy is told."""
+    """The attempt that was made, for which target, and what Envoy is told."""
 
     attempt: Attempt
+    target: Target
     action: Proceed
 
 
@@ -62,12 +67,13 @@ def route(intake: Intake, edges: Edges) -> Routed:
     choice = _backend(intake, rule, body, edges.draw)
     model = choice.model_name_override or peek.model
     record.route, record.backend, record.upstream_model = rule.source, choice.name, model
-    attempt = _attempt(intake, choice, peek, edges)
+    target = _target(intake, choice, peek)
+    attempt = _attempt(intake, choice, target, peek, edges)
     outgoing = attempt.request(body)
     if outgoing.losses:
         record.dropped = tuple(replies.safe_path(loss.path) for loss in outgoing.losses[:MAX_DROPPED])
         record.dropped_more = max(0, len(outgoing.losses) - MAX_DROPPED)
-    return Routed(attempt, _proceed(intake, choice, outgoing))
+    return Routed(attempt, target, _proceed(intake, choice, target, outgoing))
 
 
 def _plain(intake: Intake) -> bytes:
@@ -127,13 +133,18 @@ def _chosen(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float])
     return rule.choose(draw())
 
 
-def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attempt:
-    endpoint, client = intake.endpoint, intake.client
+def _target(intake: Intake, choice: Choice, peek: Peek) -> Target:
+    endpoint = intake.endpoint
     model = choice.model_name_override or peek.model
-    target = maybe_target(choice, client, endpoint.operation, model, stream=peek.stream)
+    target = maybe_target(choice, intake.client, endpoint.operation, model, stream=peek.stream)
     if target is None or not (target.same_dialect or endpoint.translated):
         raise _unserved(choice, endpoint)
     intake.record.provider = target.platform.provider
+    return target
+
+
+def _attempt(intake: Intake, choice: Choice, target: Target, peek: Peek, edges: Edges) -> Attempt:
+    endpoint, client = intake.endpoint, intake.client
     own_id = intake.record.request_id
     if target.same_dialect:
         path = _with_query(target, intake.headers.get(":path", ""))
@@ -144,7 +155,7 @@ def _attempt(intake: Intake, choice: Choice, peek: Peek, edges: Edges) -> Attemp
         return _embedding(intake, choice, target, Identity(edges.new_id(), peek.model, int(edges.wall())))
     upstream = upstream_dialect(target.platform.dialect)
     destination = destination_of(choice, target, upstream)
-    origin = origin_of(destination.capabilities, model)
+    origin = origin_of(destination.capabilities, target.place.model)
     identity = Identity(edges.new_id(), peek.model, int(edges.wall()), origin)
     kind = Counting if endpoint.operation == "count_tokens" else Translation
     return kind(client, upstream, target, destination, identity, intake.headers, own_id)
@@ -178,27 +189,50 @@ def _unserved(choice: Choice, endpoint: Endpoint) -> ClientError:
 
 
 def _with_query(target: Target, asked: str) -> str:
-    """The upstream's path with the client's query, except where a cloud puts the API under paths of its own."""
+    """The upstream's path with the client's query, except where a cloud puts the API under paths of its own.
+
+    What the platform says in its query the client cannot say otherwise, however an upstream tells parameters apart:
+    some take ``;`` for ``&``, and ASP.NET, which Azure is made of, names in any case.
+    """
     query = "" if target.platform.hosted else asked.partition("?")[2]
     if not query:
         return target.path
-    return f"{target.path}{'&' if '?' in target.path else '?'}{query}"
+    path, _, own = target.path.partition("?")
+    if own:
+        said = set(_names(own))
+        query = "&".join([own, *[each for each in query.split("&") if said.isdisjoint(_names(each))]])
+    return f"{path}?{query}"
 
 
-def _proceed(intake: Intake, choice: Choice, outgoing: Outgoing) -> Proceed:
+def _names(query: str) -> Iterator[str]:
+    for parameter in _SEPARATOR.split(query):
+        yield unquote_plus(parameter.partition("=")[0]).strip().casefold()
+
+
+_SEPARATOR: Final = re.compile("[&;]")
+
+
+def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing) -> Proceed:
     headers, gateway = intake.headers, intake.gateway
-    changed = [(gateway.config.backend_routing_header_key, choice.route_key)]
+    key = credential(headers, target)
+    wanted = [(gateway.config.backend_routing_header_key, choice.route_key), *outgoing.set_headers]
     if outgoing.path != headers.get(":path"):
-        changed.append((":path", outgoing.path))
-    changed += [(name, value) for name, value in outgoing.set_headers if headers.get(name) != value]
-    removed = [name for name in gateway.owned_headers if name in headers and name != changed[0][0]]
+        wanted.append((":path", outgoing.path))
+    if key is not None:
+        wanted.append(key)
+    removed = {name for name in gateway.owned_headers if name in headers}
+    removed.update(withheld(headers, target), other_credentials(headers, key))
+    removed.update(name for name in outgoing.remove_headers if name in headers)
     if outgoing.body is not None:
-        changed.append(("content-length", str(len(outgoing.body))))
-        removed += [name for name in (*outgoing.remove_headers, "content-encoding") if name in headers]
+        wanted.append(("content-length", str(len(outgoing.body))))
+        if "content-encoding" in headers:
+            removed.add("content-encoding")
+    removed.difference_update(name for name, _ in wanted)
+    changed = wanted[:1] + [(name, value) for name, value in wanted[1:] if headers.get(name) != value]
     record = intake.record
     return Proceed(
         tuple(changed),
-        tuple(removed),
+        tuple(sorted(removed)),
         outgoing.body,
         clear_route_cache=True,
         metadata={

@@ -1,12 +1,14 @@
 """Client and backend speak different dialects: read one, write the other, through the neutral conversation."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Final
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from extproc.conversation.errors import ApiError, UpstreamError
-from extproc.conversation.events import Ended, Event, Fault, Lost, Metered
+from extproc.conversation.events import CitationDelta, Ended, Event, Fault, LogprobsDelta, Lost, Metered
 from extproc.conversation.provenance import without_foreign
 from extproc.conversation.replay import events_of
 from extproc.conversation.request import Request
@@ -29,16 +31,25 @@ from extproc.platforms.contract import Dressed
 from extproc.wire.errors import WireError
 
 _REPLACED = ("content-length", "content-encoding")
-#: Headers that only Anthropic's API has: version, betas. Its own writer sets those that are to arrive.
-_OF_ANTHROPIC = "anthropic-"
+#: What every request is that the gateway has written itself.
+PLAIN_JSON: Final[Mapping[str, str]] = MappingProxyType({"content-type": "application/json"})
 #: How many paths of a stream are remembered that could not be told.
 _MAX_LOST = 32
+#: What some clients have no place for.
+_WITHOUT_A_PLACE = (CitationDelta, LogprobsDelta)
 
 
 class TranslatedFlow:
     """Upstream bytes through a reader into a writer. ``lost``: the paths of the stream that nobody could be told of."""
 
-    def __init__(self, reader: StreamReader, writer: StreamWriter, unwrapper: Unwrapper | None) -> None:
+    def __init__(
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        unwrapper: Unwrapper | None,
+        untold: Callable[[Event], str | None],
+    ) -> None:
+        self._untold = untold
         self._reader = reader
         self._writer = writer
         self._unwrapper = unwrapper
@@ -77,16 +88,22 @@ class TranslatedFlow:
                 break
             if isinstance(event, Metered):
                 self.usage = self.usage.updated(event.usage)
+                self._note(self._untold(event))
             elif isinstance(event, Fault):
                 self.fault = event.error
             elif isinstance(event, Ended):
                 self.ended = True
             elif isinstance(event, Lost):
-                if len(self.lost) < _MAX_LOST:
-                    self.lost.append(event.path)
+                self._note(event.path)
                 continue
+            elif isinstance(event, _WITHOUT_A_PLACE):
+                self._note(self._untold(event))
             out += self._writer.write(event)
         return out
+
+    def _note(self, path: str | None) -> None:
+        if path is not None and path not in self.lost and len(self.lost) < _MAX_LOST:
+            self.lost.append(path)
 
 
 class Translation(Struct):
@@ -106,25 +123,16 @@ class Translation(Struct):
     operation = "chat"
 
     def request(self, body: bytes) -> Outgoing:
-        """The request in the upstream's format. Plain bytes are asked for: the answer is rewritten anyway."""
+        """The request in the upstream's format, with headers of its own."""
         to = self.destination
         self.parsed = parsed = self.client.read_request(body, self.headers)
         turns, lost = without_foreign(parsed.turns, to.capabilities, to.model)
         own = replace(parsed, turns=turns) if lost else parsed
         self.sent = sent = self.written(own)
-        named, removed = headers_for(self.client.name, self.upstream.name, self.headers)
-        named.update(sent.headers)
+        named = {**PLAIN_JSON, **dict(sent.headers)}
         dressed = self.dressed(sent, named)
-        named.update(dressed.set_headers)
-        for name in dressed.remove_headers:
-            named.pop(name, None)
-        return Outgoing(
-            self.target.path,
-            dressed.body,
-            (*removed, *dressed.remove_headers),
-            (*lost, *sent.losses, *dressed.losses),
-            tuple(named.items()),
-        )
+        losses = (*lost, *sent.losses, *dressed.losses)
+        return Outgoing(self.target.path, dressed.body, losses=losses, set_headers=headers_of(named, dressed))
 
     def written(self, request: Request) -> UpstreamRequest:
         """The request's body in the upstream's dialect; raises ``Refusal``."""
@@ -161,9 +169,8 @@ class Translation(Struct):
             kind, out = self.client.stream_content_type, self._replayed(response, request)
         else:
             kind, out = "application/json", self.client.write_response(response, request, self.identity)
-        return Answer(
-            body=out, content_type=kind, usage=response.usage, model=response.model, lost=response.losses[:_MAX_LOST]
-        )
+        lost = (*response.losses, *self._untold(response, stream=request.stream))[:_MAX_LOST]
+        return Answer(body=out, content_type=kind, usage=response.usage, model=response.model, lost=lost)
 
     def _stream(self, headers: Headers, encoding: str, identified: tuple[tuple[str, str], ...]) -> Handling:
         request, sent = self.known()
@@ -174,12 +181,20 @@ class Translation(Struct):
         except WireError as error:
             raise UpstreamError(undecodable(error)) from error
         reader = self.upstream.stream_reader(headers, sent)
-        flow = TranslatedFlow(reader, self.client.stream_writer(request, self.identity), unwrapper)
+        flow = TranslatedFlow(
+            reader, self.client.stream_writer(request, self.identity), unwrapper, self.client.untold_event
+        )
         typed = (("content-type", self.client.stream_content_type), ("cache-control", "no-cache"), *identified)
         return Handling(typed, _REPLACED, flow=flow, lost=flow.lost)
 
     def _plain(self, body: bytes, encoding: str) -> bytes:
         return self.target.platform.undress(decoded(body, encoding), self.operation)
+
+    def _untold(self, response: Response, *, stream: bool) -> Iterable[str]:
+        """What the client is not told of a whole answer, or of one that is replayed as a stream."""
+        if not stream:
+            return self.client.untold(response)
+        return dict.fromkeys(path for event in events_of(response) if (path := self.client.untold_event(event)))
 
     def _replayed(self, response: Response, request: Request) -> bytes:
         writer = self.client.stream_writer(request, self.identity)
@@ -203,15 +218,7 @@ class Counting(Translation):
         )
 
 
-def headers_for(client: str, upstream: str, headers: Headers) -> tuple[dict[str, str], list[str]]:
-    """Headers to set and to remove because the body is another dialect's than the client's.
-
-    Anthropic's SDKs send the key as ``x-api-key`` (before 2.0) or as ``authorization``; others take the latter alone.
-    """
-    named = {"content-type": "application/json"}
-    removed = ["accept-encoding", *[name for name in headers if name.startswith(_OF_ANTHROPIC)]]
-    if client == "anthropic" and upstream != "anthropic" and (key := headers.get("x-api-key")) is not None:
-        removed.append("x-api-key")
-        if "authorization" not in headers:
-            named["authorization"] = f"Bearer {key}"
-    return named, removed
+def headers_of(named: Mapping[str, str], dressed: Dressed) -> tuple[tuple[str, str], ...]:
+    """The headers of a written request: the dialect's, as the platform wants them."""
+    left = {name: value for name, value in named.items() if name not in dressed.remove_headers}
+    return tuple({**left, **dict(dressed.set_headers)}.items())

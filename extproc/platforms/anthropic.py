@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Final
 
+from extproc.platforms.anthropic_versions import fitted
 from extproc.platforms.contract import Dressed, Place, Platform
 
 #: What is spoken where neither the backend nor the client says (docs.anthropic.com/en/api/versioning, 2026-11-22).
@@ -31,6 +32,7 @@ class AnthropicPlatform(Platform):
     provider = "anthropic"
     dialect = "anthropic"
     fetches_urls = True
+    key_header = "x-api-key"
 
     def path(self, operation: str, place: Place) -> str | None:
         """``/v1/messages`` and ``/v1/messages/count_tokens``; None for anything else."""
@@ -42,11 +44,15 @@ class AnthropicPlatform(Platform):
         return _split(version)[1]
 
     def dress(self, body: bytes, headers: Mapping[str, str], operation: str, place: Place) -> Dressed:
-        """The body as it is, with the version that the backend demands, else the client's, else the oldest."""
+        """The body with the version that the backend demands, else the client's, else the oldest.
+
+        Raises ``ClientError`` for what the client's version, or the backend's own, does not take.
+        """
         del operation
         spoken = headers.get("anthropic-version")
         wanted = _split(place.version)[1] or spoken or _DEFAULT_VERSION
-        return Dressed(body, () if wanted == spoken else (("anthropic-version", wanted),))
+        told, losses = fitted(body, spoken, wanted)
+        return Dressed(told, () if wanted == spoken else (("anthropic-version", wanted),), losses=losses)
 
 
 PLATFORM: Final[Platform] = AnthropicPlatform()

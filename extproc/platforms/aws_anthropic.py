@@ -9,7 +9,6 @@ whose streams are Messages events inside frames of AWS's own.
 import base64
 from collections.abc import Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 import msgspec
 
@@ -17,8 +16,10 @@ from extproc.conversation.errors import Loss
 from extproc.dialects.bedrock.betas import INVOKE, split_betas
 from extproc.dialects.bedrock.models import countable_model
 from extproc.platforms.anthropic_body import Body, api_version, is_messages_error
+from extproc.platforms.anthropic_versions import fitted
 from extproc.platforms.contract import Dressed, Place, Platform, Unframer
 from extproc.platforms.invoke_stream import InvokeUnframer
+from extproc.platforms.segments import checked_segment
 
 _VERSION: Final = "bedrock-2023-05-31"
 _REMOVED: Final = ("anthropic-version", "anthropic-beta")
@@ -33,12 +34,12 @@ class AWSAnthropicPlatform(Platform):
     hosted = True
 
     def path(self, operation: str, place: Place) -> str | None:
-        """InvokeModel in its two forms, or CountTokens."""
+        """InvokeModel in its two forms, or CountTokens. Raises ``ClientError`` for a name that is no path segment."""
         if operation == "chat":
             verb = "invoke-with-response-stream" if place.stream else "invoke"
-            return f"/model/{quote(place.model, safe='')}/{verb}"
+            return f"/model/{checked_segment(place.model)}/{verb}"
         if operation == "count_tokens":
-            return f"/model/{quote(countable_model(place.model), safe='')}/count-tokens"
+            return f"/model/{checked_segment(countable_model(place.model))}/count-tokens"
         return None
 
     def version(self, version: str | None) -> str | None:
@@ -48,15 +49,17 @@ class AWSAnthropicPlatform(Platform):
     def dress(self, body: bytes, headers: Mapping[str, str], operation: str, place: Place) -> Dressed:
         """The InvokeModel body; around it the envelope of CountTokens, which wants it whole, limit and all.
 
-        Raises ``ClientError`` for a body that is no JSON object.
+        Raises ``ClientError`` for a body that is no JSON object, or that the version does not take.
         """
-        members = Body(body)
+        told, cut = fitted(body, headers.get("anthropic-version"), api_version(place.version))
+        members = Body(told)
         betas, lost = split_betas([*members.betas(), *header_betas(headers)], INVOKE)
         members.drop("model", "stream", "anthropic_beta")
         members.put_first("anthropic_version", place.version or _VERSION)
         if betas:
             members.put("anthropic_beta", betas)
-        losses = (Loss("anthropic-beta", "drop", f"Bedrock does not know {len(lost)} of the betas"),) if lost else ()
+        unknown = (Loss("anthropic-beta", "drop", f"Bedrock does not know {len(lost)} of the betas"),) if lost else ()
+        losses = (*cut, *unknown)
         if operation == "count_tokens":
             if "max_tokens" not in members:
                 members.put("max_tokens", members.thinking_budget() + 1)

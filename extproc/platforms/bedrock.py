@@ -5,10 +5,9 @@ percent-encoded, as botocore does (``:`` is ``%3A``, ``/`` is ``%2F``). Embeddin
 takes each family's own body.
 """
 
-from urllib.parse import quote
-
 from extproc.dialects.bedrock.models import bare_model_id, countable_model
 from extproc.platforms.contract import Place, Platform
+from extproc.platforms.segments import checked_segment
 
 
 class BedrockPlatform(Platform):
@@ -43,7 +42,7 @@ _EMBEDDINGS = (
 
 
 def _path(model: str, verb: str) -> str:
-    return f"/model/{quote(model, safe='')}/{verb}"
+    return f"/model/{checked_segment(model)}/{verb}"
 
 
 PLATFORM: Platform = BedrockPlatform()

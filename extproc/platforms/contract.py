@@ -13,6 +13,7 @@ class Place(Struct, frozen=True):
 
     ``model`` is the upstream's name, percent-encoded by the platform where the path carries it. ``version`` is
     ``outputSchema.version``. ``project`` and ``location`` are Google Cloud's, None where the backend names none.
+    ``configured``: the model's name is the operator's (``modelNameOverride``), and not the client's.
     """
 
     model: str
@@ -20,6 +21,7 @@ class Place(Struct, frozen=True):
     version: str | None = None
     project: str | None = None
     location: str | None = None
+    configured: bool = False
 
 
 class Dressed(Struct, frozen=True):
@@ -61,12 +63,17 @@ class Platform(Protocol):
     fetches_urls: bool = False
     #: Whether a cloud hosts the maker's API here.
     hosted: bool = False
+    #: The header in which it takes a key: ``authorization`` as a bearer token, any other as the key alone.
+    key_header: str = "authorization"
+    #: Whether it takes a bearer token, too, where that is another header.
+    takes_bearer: bool = True
 
     def path(self, operation: str, place: Place) -> str | None:
         """The upstream path for an operation, None when it cannot serve it.
 
         ``chat``, ``count_tokens`` and ``embeddings`` are operations of several dialects; any other is a path of
         OpenAI's below the version (``responses``, ``audio/speech``). The result starts with ``/`` and may have a query.
+        Raises ``ClientError`` for a model's name that can stand in no path.
         """
         raise NotImplementedError
 

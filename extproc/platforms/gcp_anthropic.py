@@ -12,7 +12,9 @@ from urllib.parse import quote
 import msgspec
 
 from extproc.platforms.anthropic_body import Body, api_version
+from extproc.platforms.anthropic_versions import fitted
 from extproc.platforms.contract import Dressed, Place, Platform
+from extproc.platforms.segments import checked_segment
 
 _VERSION: Final = "vertex-2023-10-16"
 #: What Google's gateways call themselves when no model came into it: a name for "the one that is current".
@@ -42,7 +44,9 @@ class GCPAnthropicPlatform(Platform):
         models = f"/v1{within}/publishers/anthropic/models/"
         if operation == "count_tokens":
             return f"{models}count-tokens:rawPredict"
-        return f"{models}{quote(place.model, safe='@')}:{'streamRawPredict' if place.stream else 'rawPredict'}"
+        return (
+            f"{models}{checked_segment(place.model, safe='@')}:{'streamRawPredict' if place.stream else 'rawPredict'}"
+        )
 
     def version(self, version: str | None) -> str | None:
         """Anthropic's own version with the same rules; never the client's (test ``anthropic_version_isolated``)."""
@@ -51,10 +55,10 @@ class GCPAnthropicPlatform(Platform):
     def dress(self, body: bytes, headers: Mapping[str, str], operation: str, place: Place) -> Dressed:
         """The same body with the version in it, and without the model unless it is the counter that is asked.
 
-        Raises ``ClientError`` for a body that is no JSON object.
+        Raises ``ClientError`` for a body that is no JSON object, or that the version does not take.
         """
-        del headers
-        members = Body(body)
+        told, losses = fitted(body, headers.get("anthropic-version"), api_version(place.version))
+        members = Body(told)
         if operation == "count_tokens":
             model = place.model
             for alias in _ALIASES:
@@ -63,7 +67,7 @@ class GCPAnthropicPlatform(Platform):
         else:
             members.drop("model")
         members.put_first("anthropic_version", place.version or _VERSION)
-        return Dressed(members.encode(), remove_headers=("anthropic-version",))
+        return Dressed(members.encode(), remove_headers=("anthropic-version",), losses=losses)
 
     def error_dialect(self, headers: Mapping[str, str], body: bytes) -> str:
         """Google's own form (an object with a numeric code, or a list of one such) is Gemini's; else Anthropic's."""

@@ -5,11 +5,10 @@
 
 from typing import Final
 
+from extproc.dialects.google_models import resource_name
 from extproc.platforms.contract import Place, Platform
 from extproc.platforms.google import maybe_method, quoted_id
 from extproc.platforms.google_embeddings import maybe_embedding_method, maybe_gemini_embeddings
-
-_TUNED: Final = "tunedModels/"
 
 
 class GeminiPlatform(Platform):
@@ -18,6 +17,8 @@ class GeminiPlatform(Platform):
     provider = "gcp.gemini"
     dialect = "gemini"
     fetches_urls = True
+    key_header = "x-goog-api-key"
+    takes_bearer = False
 
     def path(self, operation: str, place: Place) -> str | None:
         """``/v1beta/models/{model}:generateContent`` and its siblings; ``version`` replaces ``v1beta``."""
@@ -26,9 +27,8 @@ class GeminiPlatform(Platform):
         )
         if method is None:
             return None
-        collection = _TUNED if place.model.startswith(_TUNED) else "models/"
-        model = quoted_id(place.model, "models/", _TUNED, "google/")
-        return f"/{(place.version or 'v1beta').strip('/')}/{collection}{model}:{method}"
+        collection, _, model = resource_name(place.model).partition("/")
+        return f"/{(place.version or 'v1beta').strip('/')}/{collection}/{quoted_id(model)}:{method}"
 
     def embeddings_dialect(self, model: str) -> str | None:
         """By the name of the model."""

@@ -4,9 +4,9 @@ Paths: google-genai 3.4 ``_api_client`` and ``models`` (2026-11-22).
 """
 
 from typing import Final
-from urllib.parse import quote
 
 from extproc.platforms.contract import Place
+from extproc.platforms.segments import checked_segment
 
 #: ``?alt=sse``, as the other form of a stream is one JSON array, which few proxies pass on before it is whole.
 _STREAM: Final = "streamGenerateContent?alt=sse"
@@ -20,7 +20,7 @@ def maybe_method(operation: str, place: Place) -> str | None:
 
 
 def quoted_id(model: str, *prefixes: str) -> str:
-    """The model's own id as one path segment, without what may stand before it."""
+    """The model's own id as one path segment, without what may stand before it; raises ``ClientError``."""
     for prefix in prefixes:
         model = model.removeprefix(prefix)
-    return quote(model, safe="@")
+    return checked_segment(model, safe="@")

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from extproc.conversation.errors import ApiError, Kind
-from extproc.dialects.bedrock.errors import read_exception
+from extproc.dialects.bedrock.errors import read_error_frame, read_exception
 from extproc.wire import sse
 from extproc.wire.errors import FrameError
 from extproc.wire.eventstream import EventStreamDecoder, Message
@@ -84,8 +84,7 @@ class InvokeUnframer:
         if kind == "exception":
             return self._fault(read_exception(message.exception_type, message.payload))
         if kind == "error":
-            told = message.error_message
-            return self._fault(ApiError(500, Kind.SERVER, told or "Bedrock gave no message"))
+            return self._fault(read_error_frame(message.error_code, message.error_message))
         if kind != "event" or message.event_type != "chunk":
             return b""
         data = _CHUNK.decode(message.payload).content

@@ -7,13 +7,20 @@ import re
 from typing import Final
 from urllib.parse import quote
 
+from extproc.conversation.errors import ClientError
 from extproc.platforms.contract import Place, Platform
 from extproc.platforms.google import maybe_method, quoted_id
 from extproc.platforms.google_embeddings import maybe_embedding_method, maybe_vertex_embeddings
+from extproc.platforms.segments import check_name
 
 _PUBLISHED: Final = "publishers/google/models/"
-#: A tuned model is reached through the endpoint that it was deployed to, under its whole name or its number.
-_ENDPOINT: Final = re.compile(r"projects/[\w:.-]+/locations/[\w-]+/endpoints/\d+", re.ASCII)
+#: Whole names. A tuned model is reached through the endpoint that it was deployed to, under that or its number.
+_WHOLE: Final = re.compile(
+    r"projects/(?P<project>[\w:.-]+)/locations/(?P<location>[\w-]+)"
+    r"/(?:endpoints/\d+|publishers/google/models/[\w.@-]+)",
+    re.ASCII,
+)
+_PROJECTS: Final = "projects/"
 _NUMBER: Final = re.compile(r"(?:endpoints/)?(\d+)", re.ASCII)
 
 
@@ -28,7 +35,8 @@ class VertexPlatform(Platform):
     def path(self, operation: str, place: Place) -> str | None:
         """``/v1/projects/{p}/locations/{l}/publishers/google/models/{model}:generateContent`` and its siblings.
 
-        ``version`` replaces ``v1``; a backend that names a project and no location means ``global``.
+        ``version`` replaces ``v1``; a backend that names a project and no location means ``global``. Raises
+        ``ClientError`` for a client's name of something in another project or location.
         """
         method = maybe_method(operation, place) or maybe_embedding_method(
             operation, self.embeddings_dialect(place.model)
@@ -43,14 +51,26 @@ class VertexPlatform(Platform):
 
 
 def _resource(place: Place) -> str:
-    if _ENDPOINT.fullmatch(place.model):
-        return place.model
+    if place.model.startswith(_PROJECTS):
+        return _whole_name(place)
     published = f"{_PUBLISHED}{quoted_id(place.model, _PUBLISHED, 'models/', 'google/')}"
     if place.project is None:
         return published
     parent = f"projects/{quote(place.project, safe=':')}/locations/{quote(place.location or 'global', safe='')}"
     number = _NUMBER.fullmatch(place.model)
     return f"{parent}/endpoints/{number[1]}" if number else f"{parent}/{published}"
+
+
+def _whole_name(place: Place) -> str:
+    """The name as it is: of the backend's own project and location, as its credential may reach others as well."""
+    check_name(place.model)
+    named = _WHOLE.fullmatch(place.model)
+    if named is None:
+        raise ClientError(f"model: a whole name ends in endpoints/ and a number, or in {_PUBLISHED}", param="model")
+    own = place.project, place.location or "global"
+    if not place.configured and named.group("project", "location") != own:
+        raise ClientError("model: names another project or location than this backend has", param="model")
+    return place.model
 
 
 PLATFORM: Final[Platform] = VertexPlatform()

@@ -8,6 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from math import log
 
+from extproc.config.names import keyed
 from extproc.config.schema import (
     Backend,
     CapabilityOverrides,
@@ -83,20 +84,21 @@ class Route:
         """
         if not self.cumulative:
             return None
+        digest = blake2b(key, digest_size=16).digest()
         times = Counter[tuple[str, str | None]]()
         near: list[tuple[float, int]] = []
         for position, choice in enumerate(self.backends):
             named = choice.name, choice.model_name_override
             times[named] += 1
             if choice.weight:
-                near.append((_distance(key, f"{named} {times[named]}", choice.weight), position))
+                near.append((_distance(digest, f"{named} {times[named]}", choice.weight), position))
         return self.backends[min(near)[1]]
 
 
-def _distance(key: bytes, name: str, weight: int) -> float:
+def _distance(digest: bytes, name: str, weight: int) -> float:
     """An exponential draw with the rate of the weight: the least of several is each one's with its weight's share."""
     person = blake2b(name.encode(), digest_size=16).digest()
-    drawn = int.from_bytes(blake2b(key, digest_size=7, person=person).digest())
+    drawn = int.from_bytes(blake2b(digest, digest_size=7, person=person).digest())
     return -log((drawn + 1) / 2**56) / weight
 
 
@@ -136,7 +138,7 @@ class RouteCompiler:
             schema=schema.schema_,
             version=schema.version,
             model_name_override=chosen.model_name_override,
-            route_key=chosen.route_key or chosen.name,
+            route_key=keyed(chosen.route_key or chosen.name, backend.fingerprint if backend is not None else None),
             host=backend.host if backend is not None else None,
             capabilities=backend.capabilities if backend is not None else None,
             defaults=backend.defaults if backend is not None else None,

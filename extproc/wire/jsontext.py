@@ -63,6 +63,17 @@ def peek(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     return value
 
 
+def decoded(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
+    """As `decoder.decode`, with its errors, and a `UnicodeDecodeError` also for what it skips or leaves as text.
+
+    A `msgspec.Raw` is not checked to be UTF-8: who turns one into text wants this.
+    """
+    value = decoder.decode(body)
+    if not body.isascii():
+        body.decode()
+    return value
+
+
 def check_object(body: bytes) -> None:
     """Raises `JsonError` unless `body` is JSON, and `JsonShapeError` unless it is an object; builds nothing."""
     peek(body, _OBJECT_DECODER)

@@ -116,6 +116,18 @@ CASES: list[tuple[str, list[str]]] = [
         rule("model: x"),
         [f"{RULE}.model: unknown field; known here are {RULE_FIELDS}, line 2"],
     ),
+    (
+        "backends: [{name: a, outputSchema: {schema: GCPAnthropic}}]",
+        ["backends[0].gcp: gcp is required when outputSchema.schema is GCPAnthropic"],
+    ),
+    (
+        "backends: [{name: a, outputSchema: {schema: OpenAI}, gcp: {project: p, location: eu}}]",
+        ["backends[0].gcp: gcp is for GCPVertexAI and GCPAnthropic only, not for OpenAI"],
+    ),
+    (
+        backend("name: a, outputSchema: {schema: OpenAI, version: v1/../x}"),
+        [f"{BACKEND}.outputSchema.version: '.' and '..' are no segments of a version, line 2"],
+    ),
     ('{"we.ird\\nkey": 1}', [f'["we.ird\\nkey"]: unknown field; known here are {TOP}']),
     # Values.
     ("version: 2", ["version: this processor reads 0..1, not 2; upgrade extproc first"]),

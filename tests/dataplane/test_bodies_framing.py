@@ -114,21 +114,9 @@ def test_the_next_request_on_the_same_upstream_connection_is_sound(plane: Plane,
     assert len({request.connection for request in plane.upstream.received}) == 1
 
 
-@pytest.mark.parametrize("model", PASSTHROUGH)
+@pytest.mark.parametrize("model", [*PASSTHROUGH, *TRANSLATED])
 @pytest.mark.parametrize("status", [204, 304, 200])
-def test_an_answer_without_a_body_passes(plane: Plane, model: str, status: int) -> None:
-    """204, 304 and an empty 200 reach the client as they are."""
-    plane.upstream.answer(Reply((), status, {"x-mark": "1"}))
-
-    answer = plane.ask(model)
-
-    assert (answer.status, answer.body, answer.whole) == (status, b"", True)
-    assert answer.headers["x-mark"] == "1"
-
-
-@pytest.mark.parametrize("model", TRANSLATED)
-@pytest.mark.parametrize("status", [204, 304, 200])
-def test_a_translated_answer_without_a_body_is_an_upstream_error(plane: Plane, model: str, status: int) -> None:
+def test_an_answer_without_a_body_is_an_upstream_error(plane: Plane, model: str, status: int) -> None:
     """No body where an answer is due is a 502 that says so, not an empty success."""
     plane.upstream.answer(Reply((), status))
 
@@ -174,14 +162,15 @@ def test_an_error_in_the_clients_dialect_passes_as_it_is(plane: Plane, model: st
 @pytest.mark.parametrize("framing", ["length", "chunked", "close"])
 @pytest.mark.parametrize("status", [400, 502, 529])
 def test_an_error_page_becomes_an_error_object(plane: Plane, framing: str, status: int) -> None:
-    """A proxy's HTML in front of the vendor becomes JSON with the page's words, the same status and a length."""
+    """A proxy's HTML in front of the vendor becomes JSON with the page's words, its status and a length."""
     headers = {"content-type": "text/html", "retry-after": "3"}
     reply = Reply((b"<h1>so sorry</h1>",), status, headers)
     plane.upstream.answer(FRAMINGS[framing](reply))
 
     answer = plane.ask("plain")
 
-    assert (answer.status, answer.headers["retry-after"]) == (status, "3")
+    # 529 is Anthropic's word; OpenAI's clients know 503.
+    assert (answer.status, answer.headers["retry-after"]) == (503 if status == 529 else status, "3")
     assert "so sorry" in answer.error["message"]
 
 

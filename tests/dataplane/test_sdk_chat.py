@@ -153,11 +153,14 @@ def test_a_structured_answer_is_parsed_while_it_streams(client: openai.OpenAI, m
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@each_model
+@pytest.mark.parametrize("model", ["demo-openai", "demo-bedrock"])
 def test_a_schema_that_cannot_be_enforced_is_fulfilled_all_the_same(
     client: openai.OpenAI, model: str, stream: bool
 ) -> None:
-    """An open schema, which Bedrock takes only as a tool, still gives the JSON as the content."""
+    """An open schema, which Bedrock takes only as a tool, still gives the JSON as the content.
+
+    Claude at Anthropic's is told it in words, which the demo's does not read.
+    """
     wanted: openai.types.shared_params.ResponseFormatJSONSchema = {
         "type": "json_schema",
         "json_schema": {"name": "place", "schema": Place.model_json_schema()},

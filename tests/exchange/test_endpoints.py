@@ -13,6 +13,7 @@ CLAUDE = {"anthropic-version": "2026-10-21"}
         ("/v1/chat/completions", "OpenAI", "chat"),
         ("/openai/v1/chat/completions?api-version=1", "OpenAI", "chat"),
         ("/openai/v1/audio/speech", "OpenAI", "audio/speech"),
+        ("/v1/images/edits", "OpenAI", "images/edits"),
         ("/v1/messages", "Anthropic", "chat"),
         ("/v1/messages?beta=true", "Anthropic", "chat"),
         ("/anthropic/v1/messages", "Anthropic", "chat"),

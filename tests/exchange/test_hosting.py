@@ -212,6 +212,11 @@ def test_queries_go_where_they_mean_something() -> None:
     """A client's query follows the api-version, reaches Anthropic itself, and no cloud that has paths of its own."""
     for model, path, expected in (
         ("azure", "/v1/chat/completions?a=1", "/openai/deployments/azure/chat/completions?api-version=2024-10-21&a=1"),
+        (
+            "azure",
+            "/v1/chat/completions?api-version=1999&a=1&api%2Dversion=2",
+            "/openai/deployments/azure/chat/completions?api-version=2024-10-21&a=1",
+        ),
         ("claude", f"{MESSAGES}?beta=true", f"{MESSAGES}?beta=true"),
         ("invoke", f"{MESSAGES}?beta=true", "/model/invoke/invoke"),
     ):

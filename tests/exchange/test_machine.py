@@ -116,10 +116,10 @@ def test_a_request_body_without_end_is_whole() -> None:
     assert made.receive(RequestTrailers()) is PASS
 
 
-@pytest.mark.parametrize("status", [204, 304])
+@pytest.mark.parametrize("status", [200, 204])
 def test_bodiless_answers_pass(status: int) -> None:
-    """A passthrough answer without a body passes with its headers untouched."""
-    made, _ = sent(chat())
+    """An answer without a body passes with its headers untouched, where an endpoint may have such answers."""
+    made, _ = sent(chat(), path="/v1/moderations")
 
     assert made.receive(response_headers(status, end=True, content_length="5")) is PASS
     assert made.finish().outcome == "ok"
@@ -293,7 +293,8 @@ def test_a_json_error_of_the_same_dialect_passes() -> None:
     """An upstream's own error object is not touched."""
     made, _ = sent(chat())
 
-    assert made.receive(response_headers(429)) is PASS
+    action = whole(made, b'{"error": {"message":"slow"} }', status=429)
+    assert (action.body, action.set_headers) == (None, ())
     assert made.finish().outcome == "upstream_error"
 
 

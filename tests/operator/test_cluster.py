@@ -21,6 +21,7 @@ from controller.operator.cluster import (
     Unauthorized,
     Unreachable,
 )
+from controller.operator.failures import Faulty
 from controller.operator.kinds import GATEWAY_BACKENDS, LLM_ROUTES
 from tests.support.api_server import ApiServer, running_api_server, status
 
@@ -54,8 +55,8 @@ def page(*names: str, version: str = "7", token: str = "") -> web.Response:
         (status(410), Gone),
         (status(422, "bad"), Rejected),
         (status(429), Busy),
-        (status(500), Unreachable),
-        (status(504), Unreachable),
+        (status(500), Faulty),
+        (status(504), Faulty),
         (web.Response(text="not json"), Unreachable),
         (web.Response(text="[]"), Unreachable),
     ],
@@ -187,6 +188,37 @@ async def test_no_write_without_the_lead(server: ApiServer, cluster: Cluster) ->
     await cluster.maybe_lease("a")
 
 
+async def test_no_second_attempt_without_the_lead(server: ApiServer, cluster: Cluster) -> None:
+    """The lead may be lost while the first one is answered."""
+    answers = iter([True, False])
+    server.answers = [status(401), web.json_response({"metadata": {}})]
+    cluster.fence = lambda: next(answers)
+
+    with pytest.raises(NotLeading):
+        await cluster.apply_config_map({"metadata": {"name": "a"}})
+
+    assert len(server.asked) == 1
+
+
+@pytest.mark.parametrize(("exempt", "asked"), [("", 1), ("127.0.0.1", 0)])
+async def test_a_proxy_of_the_environment_is_used(
+    server: ApiServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, exempt: str, asked: int
+) -> None:
+    """Unless it is not meant for this server."""
+    (tmp_path / "proxy").mkdir()
+    async with running_api_server(tmp_path / "proxy") as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", exempt)
+        server.answers = proxy.answers = [web.json_response({"metadata": {"name": "a"}})]
+        cluster = await Cluster.connect(server.kubeconfig, None, "gw")
+        try:
+            assert await cluster.maybe_config_map("a")
+        finally:
+            await cluster.close()
+
+    assert (len(proxy.asked), len(server.asked)) == (asked, 1 - asked)
+
+
 async def test_a_status_is_applied_to_the_subresource(server: ApiServer, cluster: Cluster) -> None:
     """By server-side apply, in our name, and nothing but the status."""
     server.answers = [web.json_response({"metadata": {"name": "b"}})]
@@ -200,6 +232,27 @@ async def test_a_status_is_applied_to_the_subresource(server: ApiServer, cluster
     assert body["metadata"] == {"name": "b", "namespace": "a"}
     assert set(body) == {"apiVersion", "kind", "metadata", "status"}
     assert request.headers["user-agent"] == "llmroute-controller"
+
+
+async def test_a_status_is_meant_for_one_object(server: ApiServer, cluster: Cluster) -> None:
+    """With its uid, by which the server tells it from another one of the same name."""
+    server.answers = [status(409, "Precondition failed: UID in precondition: 1, UID in object meta: 2")]
+
+    with pytest.raises(Conflict):
+        await cluster.apply_status(LLM_ROUTES, "a", "b", {}, uid="1")
+    assert json.loads(server.bodies[0])["metadata"] == {"name": "b", "namespace": "a", "uid": "1"}
+
+
+async def test_a_status_is_replaced_where_it_is_still_the_same(server: ApiServer, cluster: Cluster) -> None:
+    """The object goes there and back with its version."""
+    obj = {"metadata": {"name": "b", "namespace": "a", "resourceVersion": "7"}, "status": {"backends": "1/1"}}
+    server.answers = [web.json_response(obj), status(404)]
+
+    assert await cluster.replace_status(LLM_ROUTES, obj) == obj
+    assert (server.asked[0].method, server.asked[0].path.rpartition("/")[2]) == ("PUT", "status")
+    assert server.asked[0].query["fieldManager"] == "llmroute-controller"
+    assert json.loads(server.bodies[0]) == obj
+    assert await cluster.replace_status(LLM_ROUTES, obj) is None
 
 
 async def test_the_status_of_what_is_gone_is_none(server: ApiServer, cluster: Cluster) -> None:
@@ -221,13 +274,14 @@ async def test_whether_a_kind_is_served(server: ApiServer, cluster: Cluster, ans
 
 
 async def test_a_config_map_is_followed(server: ApiServer, cluster: Cluster) -> None:
-    """Its state now, each change, its end; an error ends the stream, so that it begins anew."""
+    """Its state now, each change, its end; a version that is too old ends the stream, so that it begins anew."""
     held = {"metadata": {"name": "a", "resourceVersion": "3"}}
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()
         await response.prepare(request)
-        for event in ({"type": "MODIFIED", "object": held}, {"type": "DELETED", "object": held}, {"type": "ERROR"}):
+        over = {"type": "ERROR", "object": {"kind": "Status", "code": 410, "message": "too old resource version"}}
+        for event in ({"type": "MODIFIED", "object": held}, {"type": "DELETED", "object": held}, over):
             await response.write(json.dumps(event).encode() + b"\n")
         await asyncio.sleep(0.01)
         return response
@@ -237,6 +291,43 @@ async def test_a_config_map_is_followed(server: ApiServer, cluster: Cluster) -> 
     assert [state async for state in cluster.follow_config_map("a")] == [None, held, None]
     assert server.asked[0].query["fieldSelector"] == "metadata.name=a"
     assert server.asked[1].query["resourceVersion"] == "2"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"type":"ERROR","object":{"kind":"Status","code":500,"message":"no"}}',
+        b'{"type":"ERROR"}',
+        b'{"type":"ADDED","object":"text"}',
+        b'{"type":"ADDED","obj',
+        b"[1]",
+        b"",
+    ],
+)
+async def test_what_is_no_event_of_a_watch_is_an_error(server: ApiServer, cluster: Cluster, line: bytes) -> None:
+    """One of those that the feed tries again after, with pauses."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await response.write(line + b"\n")
+        return response
+
+    server.answers = [web.json_response({"metadata": {"resourceVersion": "2"}, "items": []}), stream]
+
+    with pytest.raises(Unreachable):
+        _ = [state async for state in cluster.follow_config_map("a")]
+
+
+@pytest.mark.parametrize("answer", [{}, {"metadata": None}, {"metadata": {"resourceVersion": "x"}}])
+async def test_what_is_no_list_is_an_error(server: ApiServer, cluster: Cluster, answer: Any) -> None:
+    """As from something between us and the API server."""
+    server.answers = [web.json_response(answer)]
+
+    with pytest.raises(Unreachable):
+        await cluster.list(LLM_ROUTES, None)
+    with pytest.raises(Unreachable):
+        _ = [state async for state in cluster.follow_config_map("a")]
 
 
 async def test_what_rbac_lets_us(server: ApiServer, cluster: Cluster) -> None:

@@ -13,7 +13,7 @@ from controller.translate import ObjectStatus
 from tests.support.published_passes import one_backend, one_route, published
 
 THEN, NOW, LATER = "2026-11-23T02:00:00Z", "2026-11-23T02:10:05Z", "2026-11-23T03:00:00Z"
-ALL = Verdict("True", Reason.SERVING, "3 of 3 replicas")
+ALL = Verdict("True", Reason.SERVING, "3 of 3 extproc replicas")
 LAG = verdict([Replica("x", 41), Replica("y", 42), Replica("z", 42)], 42, 42)
 
 
@@ -43,7 +43,7 @@ def test_a_new_object_gets_all_of_its_status() -> None:
         "Serving",
     ]
     assert {condition["lastTransitionTime"] for condition in status["conditions"]} == {NOW}
-    assert one(status, "Serving")["message"] == "3 of 3 replicas"
+    assert one(status, "Serving")["message"] == "3 of 3 extproc replicas"
     assert one(status, "Serving")["observedGeneration"] == 1
     assert (status["backends"], status["models"]) == ("1/1", "gpt-4o")
 
@@ -108,7 +108,7 @@ def test_since_when_it_lags_stays_the_same() -> None:
     """The time is that of the transition, so neither waiting nor a restart of the operator rewrites it."""
     lagging = written(LAG, NOW, written(ALL, THEN))
 
-    expected = "2 of 3 replicas since 02:10:05Z; pod x serves revision 41, 42 has it"
+    expected = "2 of 3 extproc replicas since 02:10:05Z; pod x serves revision 41, 42 has it"
     assert one(lagging, "Serving")["message"] == expected
     assert written(LAG, LATER, lagging) is None
 
@@ -127,9 +127,9 @@ def test_before_the_pods_were_asked_what_was_said_of_them_stays() -> None:
     ("fleet", "floor", "expected"),
     [
         ([], 1, ("Unknown", Reason.NO_REPLICAS, "no extproc pod is ready")),
-        ([("x", 42)], 42, ("True", Reason.SERVING, "1 of 1 replicas")),
-        ([("x", 41), ("y", 42)], 41, ("True", Reason.SERVING, "2 of 2 replicas")),
-        ([("x", 7), ("y", 42)], 0, ("True", Reason.SERVING, "2 of 2 replicas")),
+        ([("x", 42)], 42, ("True", Reason.SERVING, "1 of 1 extproc replicas")),
+        ([("x", 41), ("y", 42)], 41, ("True", Reason.SERVING, "2 of 2 extproc replicas")),
+        ([("x", 7), ("y", 42)], 0, ("True", Reason.SERVING, "2 of 2 extproc replicas")),
         (
             [("x", None), ("y", 42)],
             42,
@@ -138,7 +138,7 @@ def test_before_the_pods_were_asked_what_was_said_of_them_stays() -> None:
         (
             [("x", None), ("y", 41)],
             42,
-            ("False", Reason.REPLICAS_LAG, "0 of 2 replicas since T; pod y serves revision 41, 42 has it"),
+            ("False", Reason.REPLICAS_LAG, "0 of 2 extproc replicas since T; pod y serves revision 41, 42 has it"),
         ),
         (
             [(f"p{i}", 8) for i in range(5)],
@@ -146,7 +146,7 @@ def test_before_the_pods_were_asked_what_was_said_of_them_stays() -> None:
             (
                 "False",
                 Reason.REPLICAS_LAG,
-                "0 of 5 replicas since T; "
+                "0 of 5 extproc replicas since T; "
                 + "".join(f"pod p{i} serves revision 8, 9 has it; " for i in range(3))
                 + "and 2 more",
             ),
@@ -154,7 +154,7 @@ def test_before_the_pods_were_asked_what_was_said_of_them_stays() -> None:
         (
             [("x", 99)],
             0,
-            ("False", Reason.REPLICAS_LAG, "0 of 1 replicas since T; pod x serves revision 99, 42 has it"),
+            ("False", Reason.REPLICAS_LAG, "0 of 1 extproc replicas since T; pod x serves revision 99, 42 has it"),
         ),
     ],
 )
@@ -268,7 +268,7 @@ def test_transitions_are_told_once_each_way() -> None:
     assert list(transitions(good, good)) == []
     bad = list(transitions(good, refusing))
     assert bad == [Transition("Warning", "ConfigRefused", f"Serving: {one(refusing, 'Serving')['message']}")]
-    assert list(transitions(refusing, good)) == [Transition("Normal", "Serving", "Serving: 3 of 3 replicas")]
+    assert list(transitions(refusing, good)) == [Transition("Normal", "Serving", "Serving: 3 of 3 extproc replicas")]
     assert [found.reason for found in transitions(refusing, invalid)] == ["NotServed"]
     assert [found.type for found in transitions(None, refusing)] == ["Warning"]
 

@@ -1,20 +1,24 @@
 """One pass after another, and what makes one happen."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from controller.api.reasons import Reason
 from controller.operator.census import Census
 from controller.operator.config_lane import ConfigLane
-from controller.operator.failures import ClusterError, Conflict, Denied, NotLeading, Unreachable
+from controller.operator.failures import Busy, ClusterError, Conflict, Denied, Gone, NotLeading, Unreachable
 from controller.operator.kinds import LLM_BACKENDS, LLM_ROUTES
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
 from controller.operator.publisher import Publisher
 from controller.operator.settings import Scope, Settings
 from controller.operator.store import Store
+from controller.translate import Translation, translate
 from tests.support.api_objects import backend, route, rule
 from tests.support.config_maps import ConfigMaps
 from tests.support.readable_cluster import ReadableCluster, numbered
@@ -27,8 +31,8 @@ PROCESSOR, ENVOY = SETTINGS.extproc_config_map, SETTINGS.envoy_config_map
 class Stand:
     """A lane with its surroundings; ``offered`` is what it came to."""
 
-    def __init__(self) -> None:
-        self.server, self.store, self.config_maps = ReadableCluster(), Store(), ConfigMaps()
+    def __init__(self, config_maps: ConfigMaps | None = None) -> None:
+        self.server, self.store, self.config_maps = ReadableCluster(), Store(), config_maps or ConfigMaps()
         self.server.objects[LLM_BACKENDS] = [numbered(backend(), 1)]
         self.server.objects[LLM_ROUTES] = [numbered(route(rule("a", "openai")), 2)]
         self.census = Census(self.server, self.store, Scope(), lambda *_: None)
@@ -47,9 +51,9 @@ class Stand:
 
 
 @asynccontextmanager
-async def running(*, leading: bool = True) -> AsyncIterator[Stand]:
+async def running(*, leading: bool = True, config_maps: ConfigMaps | None = None) -> AsyncIterator[Stand]:
     """A lane at work, everything listed."""
-    stand = Stand()
+    stand = Stand(config_maps)
     await stand.census.take()
     working = asyncio.create_task(stand.lane.run())
     if leading:
@@ -177,3 +181,93 @@ async def test_a_config_map_that_somebody_edits_is_put_back() -> None:
         stand.lane.poke()
 
         await eventually(stand.holds('"value":"a"'))
+
+
+@pytest.mark.parametrize("fault", [Unreachable("500 no"), Gone("404 namespaces gw not found"), Busy("429 later")])
+async def test_what_stays_unwritten_is_said_after_a_while(monkeypatch: pytest.MonkeyPatch, fault: ClusterError) -> None:
+    """A server that fails once is no news; one that goes on failing is, and so is the end of it."""
+    monkeypatch.setattr("controller.operator.config_lane._PATIENCE_S", 0.3)
+    monkeypatch.setattr("controller.operator.config_lane._LONGEST_PAUSE_S", 0.1)
+    async with running(leading=False) as stand:
+        stand.config_maps.faults += [fault] * 8
+        stand.lane.lead()
+        await asyncio.sleep(0.1)
+        assert stand.offered == []
+        await eventually(stand.holds('"value":"a"'))
+
+        problems = [published.problem for published in stand.offered]
+        assert len(problems) > 1
+        assert problems[-1] is None
+        assert {problem.reason for problem in problems if problem} == {Reason.CONFIG_NOT_WRITTEN}
+        assert str(fault) in str(problems[0])
+
+
+async def test_a_write_that_was_taken_after_all_is_told() -> None:
+    """The answer is lost and the statuses say that nothing was written; the next pass finds that it was."""
+
+    class Lossy(ConfigMaps):
+        lost = True
+
+        async def apply_config_map(self, body: dict[str, Any]) -> dict[str, Any]:
+            answer = await super().apply_config_map(body)
+            if self.lost and body["metadata"]["name"] == PROCESSOR:
+                self.lost = False
+                raise Denied("403 said a proxy")
+            return answer
+
+    async with running(leading=False, config_maps=Lossy()) as stand:
+        stand.lane.lead()
+        await eventually(lambda: len(stand.offered) == 1)
+        stand.publisher.saw(PROCESSOR, stand.config_maps.held[PROCESSOR])
+        stand.lane.poke()
+
+        await eventually(lambda: len(stand.offered) == 2)
+        assert [published.problem is None for published in stand.offered] == [False, True]
+
+
+async def test_config_maps_that_may_not_be_read_are_said() -> None:
+    """As those that may not be written, and in the same words every time."""
+    numbers = itertools.count(1)
+
+    class Hidden(ConfigMaps):
+        async def maybe_config_map(self, name: str) -> dict[str, Any] | None:
+            raise Denied(f"403 request {next(numbers)} cannot get {name}")
+
+    async with running(leading=False, config_maps=Hidden()) as stand:
+        stand.lane.lead()
+        await eventually(lambda: len(stand.offered) == 2)
+
+        assert "403 request 1 cannot get" in str(stand.offered[0].problem)
+        assert stand.offered[1].problem == stand.offered[0].problem
+
+
+async def test_slow_lists_are_no_reason_to_start_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server takes its time for them, whichever process asks; a pass that hangs in itself is another matter."""
+    monkeypatch.setattr("controller.operator.config_lane._STUCK_S", 0.0)
+    async with running(leading=False) as stand:
+        stand.server.delay_s = 0.05
+        stand.lane.lead()
+        for _ in range(5):
+            await asyncio.sleep(0.03)
+            assert stand.lane.maybe_stuck() is None
+        stand.config_maps.delay_s = 0.3
+        await eventually(lambda: stand.lane.maybe_stuck() is not None)
+        stand.config_maps.delay_s = stand.server.delay_s = 0.0
+        await eventually(stand.holds('"value":"a"'))
+
+
+async def test_statuses_may_be_written_while_a_pass_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They wait for the ConfigMaps alone."""
+    seen: list[bool] = []
+    async with running(leading=False) as stand:
+        compiled = translate
+
+        def watched(*given: Any) -> Translation:
+            seen.append(stand.lane.idle.is_set())
+            return compiled(*given)
+
+        monkeypatch.setattr("controller.operator.config_lane.translate", watched)
+        stand.lane.lead()
+        await eventually(stand.holds('"value":"a"'))
+
+    assert seen == [True]

@@ -14,9 +14,10 @@ from controller.operator.census import Census
 from controller.operator.cluster import Cluster
 from controller.operator.failures import Unreachable
 from controller.operator.feed import Feed
-from controller.operator.kinds import LLM_BACKENDS, LLM_ROUTES
+from controller.operator.kinds import KINDS, LLM_BACKENDS, LLM_ROUTES, SERVICES, Kind
 from controller.operator.settings import Scope, Settings
 from controller.operator.store import Store
+from controller.operator.watch import WatchEnded
 from tests.support.api_objects import route
 from tests.support.api_server import ApiServer, running_api_server, status
 from tests.support.readable_cluster import ReadableCluster, numbered
@@ -28,10 +29,10 @@ HELD = {"metadata": {"name": "a", "resourceVersion": "3"}}
 class Stand:
     """A feed between two servers: one to be listed, one whose ConfigMap is followed. ``changes`` counts its calls."""
 
-    def __init__(self, cluster: Cluster, api: ApiServer) -> None:
-        self.api, self.server, self.store = api, ReadableCluster(), Store()
-        self.census = Census(self.server, self.store, Scope(), lambda *_: None)
-        settings = Settings(namespace="gw", identity="op-0", resync_s=1000)
+    def __init__(self, cluster: Cluster, api: ApiServer, scope: Scope | None = None, resync_s: float = 1000) -> None:
+        self.cluster, self.api, self.server, self.store = cluster, api, ReadableCluster(), Store()
+        self.census = Census(self.server, self.store, scope or Scope(), lambda *_: None)
+        settings = Settings(namespace="gw", identity="op-0", resync_s=resync_s)
         self.changes = 0
         self.feed = Feed(cluster, self.store, self.census, settings, self._changed)
 
@@ -136,3 +137,54 @@ async def test_a_changed_config_map_is_news(stand: Stand) -> None:
 
     assert told == [("a", None), ("a", HELD), ("a", HELD)]
     assert stand.changes == 2
+
+
+async def brief(request: web.Request) -> web.StreamResponse:
+    """A watch that is over at once."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    return response
+
+
+async def refused(request: web.Request) -> web.StreamResponse:
+    """A watch that says that it will not."""
+    response = await brief(request)
+    await response.write(b'{"type":"ERROR","object":{"code":500,"message":"no"}}\n')
+    return response
+
+
+@pytest.mark.parametrize("over", [brief, refused])
+async def test_a_watch_that_ends_at_once_is_begun_anew_with_pauses(stand: Stand, over: Any) -> None:
+    """A proxy that lets nothing stay open does not make us ask without end."""
+    stand.api.answers = [web_answer for _ in range(50) for web_answer in (found(HELD), over)]
+    async with doing(stand.feed.follow("a", lambda *_: False)):
+        await asyncio.sleep(0.5)
+
+    assert 4 <= len(stand.api.asked) <= 14
+
+
+async def test_everything_that_can_be_read_is_watched_where_it_can(
+    stand: Stand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A right that goes changes what is watched; an end of one watch begins all of them anew."""
+    begun: list[tuple[Scope, tuple[Kind, ...]]] = []
+    ending = asyncio.Event()
+
+    async def watch(kinds: tuple[Kind, ...], scope: Scope, *_: Any) -> None:
+        begun.append((scope, kinds))
+        await ending.wait()
+        raise WatchEnded("over")
+
+    monkeypatch.setattr("controller.operator.feed.watch", watch)
+    scoped = Stand(stand.cluster, stand.api, Scope(("team-a", "team-b")), resync_s=0.05)
+    async with doing(scoped.feed.list_again_and_again(), scoped.feed.watch(lambda: None)):
+        await eventually(lambda: begun == [(Scope(("team-a", "team-b")), KINDS)])
+        begun.clear()
+        scoped.server.dark.add((SERVICES, "team-b"))
+        # Somebody else may be the first to see it, as a new leader.
+        await scoped.census.take()
+        await eventually(lambda: len(begun) == 2)
+        assert (Scope(("team-a",)), (SERVICES,)) in begun
+        begun.clear()
+        ending.set()
+        await eventually(lambda: len(begun) >= 2)

@@ -1,17 +1,18 @@
 """What is written, in which order, under which revision."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from controller.api.reasons import Reason
 from controller.operator.packing import CDS_KEY, PROCESSOR_KEY, RDS_KEY, config_map, envoy_parts
-from controller.operator.plan import Ceased, Plan, State, plan, removal_due
+from controller.operator.plan import Ceased, Plan, State, Write, plan, removal_due
 from controller.operator.published import BUDGET_BYTES
 from controller.operator.settings import Settings
-from controller.translate import Translation
+from controller.translate import Settings as Compiling
+from controller.translate import Snapshot, Translation, translate
 from extproc.config.loader import load
 from extproc.config.schema import MAX_INTEGER
 from tests.support.gateway import backend, route, rule, translation_of
@@ -28,12 +29,12 @@ def meaning(*names: str, port: int = 1) -> Translation:
 def carried_out(planned: Plan, state: State) -> State:
     """The state once everything was written."""
 
-    def made(name: str, values: Mapping[str, bytes]) -> dict[str, Any]:
-        return config_map(name, "gw", values, planned.revision, None)
+    def made(name: str, write: Write) -> dict[str, Any]:
+        return config_map(name, "gw", write.values, planned.revision, None, write.marks)
 
     return State(
-        processor=made("p", planned.processor.values),
-        envoy=made("e", planned.envoy.values),
+        processor=made("p", planned.processor),
+        envoy=made("e", planned.envoy),
         highest=max(state.highest, planned.revision),
         revision=planned.revision,
         content=planned.content,
@@ -49,13 +50,13 @@ def found(state: State) -> State:
 
 def clusters(planned: Plan) -> list[str]:
     """The clusters that Envoy is to have."""
-    return [cluster["name"] for cluster in json.loads(planned.envoy.values[CDS_KEY])["resources"]]
+    return [cluster["alt_stat_name"] for cluster in json.loads(planned.envoy.values[CDS_KEY])["resources"]]
 
 
 def routes(planned: Plan) -> list[str]:
     """The routes that Envoy is to have."""
     [table] = json.loads(planned.envoy.values[RDS_KEY])["resources"]
-    return [entry["name"] for entry in table["virtual_hosts"][0]["routes"]]
+    return [entry["name"].partition("@")[0] for entry in table["virtual_hosts"][0]["routes"]]
 
 
 def test_the_first_write_is_revision_1() -> None:
@@ -184,6 +185,20 @@ def test_what_somebody_put_into_envoys_map_does_not_stay() -> None:
     assert clusters(planned) == ["default/a"]
 
 
+def test_what_somebody_put_there_while_nobody_led_does_not_stay() -> None:
+    """A new leader knows our own bytes by their digest, and adopts no others."""
+    first = carried_out(plan(State(), meaning("a"), SETTINGS, 0, None), State())
+    foreign = plan(State(), meaning("a", "evil"), SETTINGS, 0, None).envoy.values
+    assert first.envoy is not None
+    edited = {**first.envoy, "data": {key: value.decode() for key, value in foreign.items()}}
+
+    planned = plan(found(replace(first, envoy=edited)), meaning("a"), SETTINGS, 9, None)
+
+    assert planned.envoy.needed
+    assert clusters(planned) == ["default/a"]
+    assert planned.ceased == {}
+
+
 @pytest.mark.parametrize("damage", [{}, {RDS_KEY: "{}", CDS_KEY: "{}"}, {RDS_KEY: "[", CDS_KEY: "["}])
 def test_a_map_that_is_not_ours_is_replaced(damage: dict[str, str]) -> None:
     """What cannot be read has nothing to keep."""
@@ -196,13 +211,27 @@ def test_a_map_that_is_not_ours_is_replaced(damage: dict[str, str]) -> None:
     assert clusters(planned) == ["default/a"]
 
 
-def test_a_moved_backend_is_sought_at_its_new_place() -> None:
-    """Where the old and the new have one name, the new counts."""
+def test_a_moved_backend_is_at_both_places_for_a_while() -> None:
+    """A processor that has not heard of it sends on to the old place; that goes like any other that is gone."""
     first = carried_out(plan(State(), meaning("a", port=1), SETTINGS, 0, None), State())
 
-    planned = plan(first, meaning("a", port=2), SETTINGS, 9, None)
+    moved = plan(first, meaning("a", port=2), SETTINGS, 9, None)
+    over = plan(carried_out(moved, first), meaning("a", port=2), SETTINGS, 109, None)
 
-    assert planned.envoy.values == plan(State(), meaning("a", port=2), SETTINGS, 0, None).envoy.values
+    assert clusters(moved) == routes(moved) == ["default/a", "default/a"]
+    assert over.envoy.values == plan(State(), meaning("a", port=2), SETTINGS, 0, None).envoy.values
+
+
+def test_what_changes_under_its_name_is_replaced() -> None:
+    """Where the old and the new have one key, and so one upstream, the new counts."""
+    documents = [route(rule("a", "a")), backend("a", 1)]
+    first = carried_out(plan(State(), translate(Snapshot.of(documents)), SETTINGS, 0, None), State())
+    patient = translate(Snapshot.of(documents, Compiling(idle_timeout_s=1)))
+
+    planned = plan(first, patient, SETTINGS, 9, None)
+
+    assert planned.envoy.needed
+    assert planned.envoy.values == plan(State(), patient, SETTINGS, 0, None).envoy.values
 
 
 def test_a_large_configuration_is_packed() -> None:
@@ -229,6 +258,7 @@ def test_what_does_not_fit_is_refused() -> None:
     planned = plan(State(), translation, SETTINGS, 0, None)
 
     assert planned.problem is not None
+    assert planned.problem.reason is Reason.CONFIG_TOO_LARGE
     size = sum(map(len, planned.envoy.values.values()))
     assert planned.problem.subject.name == "llmroute-envoy"
     assert f"{size - BUDGET_BYTES:,} more than" in planned.problem.message

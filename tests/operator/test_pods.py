@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from controller.operator import pods as pods_module
-from controller.operator.failures import ClusterError, Denied, Gone, NotLeading, Unreachable
+from controller.operator.failures import ClusterError, Denied, Gone, NotLeading, Rejected, Unreachable
 from controller.operator.metrics import Metrics
-from controller.operator.pods import ANNOTATION, Announcer, Burst
+from controller.operator.pods import ANNOTATION, ENVOY_ANNOTATION, Announcer, Burst
+from controller.operator.settings import Settings
 from tests.support.waiting import eventually
 
 
@@ -26,15 +27,19 @@ class Server:
     def __init__(self, *faults: ClusterError, **pods: list[dict[str, Any]]) -> None:
         self.lists = pods
         self.patched: list[tuple[str, str]] = []
+        self.asked: list[str] = []
+        self.annotations: Mapping[str, str] = {}
         self.faults = list(faults)
 
     async def pods(self, selector: str) -> Sequence[Mapping[str, Any]]:
         return self.lists[selector]
 
     async def annotate_pod(self, name: str, annotations: Mapping[str, str]) -> None:
+        self.asked.append(name)
         if self.faults:
             raise self.faults.pop(0)
         self.patched.append((name, annotations[ANNOTATION]))
+        self.annotations = annotations
 
 
 @asynccontextmanager
@@ -114,15 +119,57 @@ async def test_a_failure_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
         await eventually(lambda: server.patched == [("a", "1")])
 
 
-@pytest.mark.parametrize("fault", [Denied("403 patch pods"), NotLeading("standby")])
-async def test_without_the_right_it_is_not_tried_again(fault: ClusterError) -> None:
-    """The volumes change by themselves, only later."""
-    server = Server(fault, extproc=[pod("a"), pod("b")])
+async def test_without_the_right_it_is_not_tried_again() -> None:
+    """The volumes change by themselves, only later; three refusals in a row are enough to know."""
+    server = Server(*[Denied("403 patch pods")] * 4, extproc=[pod(name) for name in "abcd"])
+    async with announcing(server) as (announcer, metrics):
+        announcer.offer(1)
+        await eventually(lambda: len(server.asked) == 3)
+        announcer.offer(2)
+        await asyncio.sleep(1.2)
+        labels = {"lane": "pods", "reason": "Denied"}
+        assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total", labels) == 3
+    assert server.asked == ["a", "b", "c"]
+
+
+async def test_a_standby_annotates_nothing() -> None:
+    """The pods are the leader's now."""
+    server = Server(NotLeading("standby"), extproc=[pod("a"), pod("b")])
     async with announcing(server) as (announcer, metrics):
         announcer.offer(1)
         await eventually(lambda: not server.faults)
         await asyncio.sleep(0.1)
-        labels = {"lane": "pods", "reason": "Denied"}
-        expected = 1 if isinstance(fault, Denied) else None
-        assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total", labels) == expected
+        assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total") is None
     assert server.patched == []
+
+
+@pytest.mark.parametrize("fault", [Rejected("422 by a webhook"), Denied("403 by a webhook")])
+async def test_a_pod_that_may_not_be_changed_does_not_stop_the_others(fault: ClusterError) -> None:
+    """A webhook may have something against one of them; the next revision is for all of them again."""
+    server = Server(fault, extproc=[pod("a"), pod("b")], envoy=[pod("c")])
+    async with announcing(server) as (announcer, _):
+        announcer.offer(1)
+        await eventually(lambda: server.patched == [("b", "1"), ("c", "1")])
+        announcer.offer(2)
+        await eventually(lambda: server.patched[2:] == [("a", "2"), ("b", "2"), ("c", "2")])
+
+
+async def test_a_change_of_envoys_map_alone_is_announced() -> None:
+    """It has no revision of its own, so that the pods also get its version."""
+    held = {ANNOTATION: "7", ENVOY_ANNOTATION: "100"}
+    server = Server(envoy=[{"metadata": {"name": "a", "annotations": held}}])
+    async with announcing(server) as (announcer, _):
+        announcer.offer(7, "100")
+        await asyncio.sleep(0.3)
+        assert server.patched == []
+        announcer.offer(7, "101")
+        await eventually(lambda: server.patched == [("a", "7")])
+        assert server.annotations == {ANNOTATION: "7", ENVOY_ANNOTATION: "101"}
+
+
+def test_only_our_own_pods_are_looked_for() -> None:
+    """Others have components called envoy, too."""
+    settings = Settings(namespace="gw", identity="a")
+
+    for selector in (settings.extproc_selector, settings.envoy_selector):
+        assert "app.kubernetes.io/part-of=llmroute" in selector.split(",")

@@ -1,8 +1,12 @@
 """What is written to the ConfigMaps, and what is known of them afterwards."""
 
+from typing import Any
+
 import pytest
 
-from controller.operator.failures import Conflict, Unreachable
+from controller.api.findings import Subject
+from controller.api.reasons import Reason
+from controller.operator.failures import Conflict, Denied, Rejected, Unreachable
 from controller.operator.packing import PROCESSOR_KEY, values_of
 from controller.operator.publisher import Publisher
 from controller.operator.settings import Settings
@@ -18,6 +22,13 @@ PROCESSOR, ENVOY = SETTINGS.extproc_config_map, SETTINGS.envoy_config_map
 def meaning(*names: str) -> Translation:
     """A route to each of these backends."""
     return translation_of([route(*(rule(name, name) for name in names)), *(backend(name, 1) for name in names)])
+
+
+def too_much(*names: str) -> Translation:
+    """The routes of ``meaning``, and more backends than fit."""
+    many = [f"backend-{i}" for i in range(1200)]
+    rules = [rule(name, name) for name in names]
+    return translation_of([route(*rules), *(backend(name, 1) for name in (*names, *many))])
 
 
 class Stand:
@@ -147,12 +158,11 @@ async def test_what_does_not_fit_leaves_everything_as_it_was() -> None:
     """The problem is told, with the sizes; what was programmed before stays so."""
     stand = await taken_over()
     before = await stand.publisher.publish(meaning("a"))
-    names = [f"backend-{i}" for i in range(1200)]
-    too_much = translation_of([route(rule(None, names[0])), *(backend(name, 1) for name in names)])
 
-    published = await stand.publisher.publish(too_much)
+    published = await stand.publisher.publish(too_much("a"))
 
     assert published.problem is not None
+    assert published.problem.reason is Reason.CONFIG_TOO_LARGE
     assert (published.written, published.revision, published.parts) == ((), 1, before.parts)
     assert stand.revision() == 1
     assert (await stand.publisher.publish(meaning("b"))).revision == 2
@@ -173,3 +183,99 @@ async def test_removals_wait_for_the_fleet() -> None:
     stand.now = 17
     assert (await stand.publisher.publish(meaning("b"))).written == (ENVOY,)
     assert stand.publisher.removal_in() is None
+
+
+async def test_a_restart_does_not_forget_what_is_in_force() -> None:
+    """While the whole is too large or cannot be written, what was written before is served on, and that is said."""
+    stand = await taken_over()
+    before = await stand.publisher.publish(meaning("a"))
+    in_force = {subject: part for subject, part in before.parts.items() if part}
+    again = await taken_over(stand.config_maps)
+
+    for published in (
+        await again.publisher.publish(too_much("a")),
+        again.publisher.refused(too_much("a"), Denied("403 no")),
+    ):
+        assert published.problem is not None
+        assert published.revision == 1
+        assert published.parts == in_force
+
+    other = await again.publisher.publish(too_much("b"))
+    assert other.parts == {}
+
+
+async def test_nothing_is_in_force_that_somebody_edited() -> None:
+    """Nobody knows what a foreign hand has left of it."""
+    stand = await taken_over()
+    await stand.publisher.publish(meaning("a"))
+    held = stand.config_maps.held[PROCESSOR]
+    edited = stand.config_maps.put(PROCESSOR, {**held, "data": {PROCESSOR_KEY: "{}"}})
+    stand.publisher.saw(PROCESSOR, edited)
+
+    for publisher in (stand.publisher, (await taken_over(stand.config_maps)).publisher):
+        assert (await publisher.publish(too_much("a"))).parts == {}
+
+
+async def test_a_former_term_counts_for_nothing() -> None:
+    """What another leader has written meanwhile is in force, and not what this one remembers."""
+    stand = await taken_over()
+    await stand.publisher.publish(meaning("a"))
+    other = await taken_over(stand.config_maps)
+    await other.publisher.publish(meaning("b"))
+
+    await stand.publisher.take_over()
+
+    refused = stand.publisher.refused(meaning("b"), Denied("403 no"))
+    assert Subject("LLMBackend", "default", "b") in refused.parts
+    assert stand.publisher.refused(meaning("a"), Denied("403 no")).parts == {}
+
+
+async def test_the_words_of_a_refusal_are_few_and_stay() -> None:
+    """A webhook's long answer with a number in it would be a write of every status at every attempt."""
+    stand = await taken_over()
+
+    def said(why: Denied | Rejected) -> str:
+        problem = stand.publisher.refused(meaning("a"), why).problem
+        assert problem is not None
+        assert problem.reason is Reason.CONFIG_NOT_WRITTEN
+        return problem.message
+
+    first = said(Denied("403 request 1 " + "Z" * 40_000))
+    assert len(first) < 400
+    assert first.startswith("the configuration could not be written: 403 request 1 ZZ")
+    assert said(Denied("403 request 2")) == first
+    assert said(Rejected("400 request 3")).endswith("400 request 3")
+    await stand.publisher.publish(meaning("a"))
+    assert said(Rejected("400 request 4")).endswith("400 request 4")
+
+
+async def test_an_annotation_of_any_length_ends_nothing() -> None:
+    """Anybody who may edit the ConfigMap could otherwise keep every replica from running."""
+    stand = await taken_over()
+    await stand.publisher.publish(meaning("a"))
+    edited = dict(stand.config_maps.held[ENVOY])
+    edited["metadata"] = {**edited["metadata"], "annotations": {"llmroute.io/config-revision": "9" * 5000}}
+
+    assert stand.publisher.saw(ENVOY, stand.config_maps.put(ENVOY, edited))
+    await (await taken_over(stand.config_maps)).publisher.publish(meaning("a"))
+    assert stand.revision() == 1
+
+
+async def test_others_wait_only_while_something_is_written() -> None:
+    """And no longer when that fails."""
+    seen: list[bool] = []
+
+    class Watched(ConfigMaps):
+        async def apply_config_map(self, body: dict[str, Any]) -> dict[str, Any]:
+            seen.append(stand.publisher.idle.is_set())
+            return await super().apply_config_map(body)
+
+    stand = await taken_over(Watched())
+    stand.config_maps.faults.append(Unreachable("no answer"))
+    with pytest.raises(Unreachable):
+        await stand.publisher.publish(meaning("a"))
+    assert stand.publisher.idle.is_set()
+    await stand.publisher.publish(meaning("a"))
+
+    assert seen == [False, False, False]
+    assert stand.publisher.idle.is_set()

@@ -162,6 +162,35 @@ async def test_an_api_server_that_is_away_changes_nothing(extprocs: Extprocs) ->
         await eventually(lambda: one.told[1:] == [(("a", 2),)])
 
 
+async def test_a_new_pod_is_asked_when_a_revision_comes(extprocs: Extprocs) -> None:
+    """Whoever waits for a revision waits for all pods that there are now, not for those of a while ago."""
+    extprocs.add("a", 1)
+    async with asking(extprocs) as one:
+        await eventually(lambda: one.told == [(("a", 1),)])
+        await asyncio.sleep(0.6)
+        lists = extprocs.lists
+        extprocs.add("b", 2)
+        extprocs.overviews["a"] = served(2)
+        one.serving.expect(2)
+        await eventually(lambda: extprocs.lists == lists + 1, limit_s=0.3)
+        await eventually(lambda: one.serving.revision_floor() == 2, limit_s=0.3)
+
+
+async def test_after_a_failure_the_pods_are_looked_for_again(extprocs: Extprocs) -> None:
+    """In the calm that there is otherwise, a pod that was replaced would be missed for ten seconds."""
+    extprocs.add("a", 1)
+    async with asking(extprocs) as one:
+        await eventually(lambda: one.told == [(("a", 1),)])
+        await asyncio.sleep(0.6)
+        extprocs.fault = Unreachable("no connection")
+        one.serving.expect(1)
+        one.serving.expect(2)
+        extprocs.overviews["a"] = served(2)
+        await eventually(lambda: one.told[1:] == [(("a", 2),)])
+        lists = extprocs.lists
+        await eventually(lambda: extprocs.lists > lists, limit_s=3.0)
+
+
 async def test_a_standby_asks_nobody(extprocs: Extprocs) -> None:
     """Only the leader has a use for the answers, and it begins anew."""
     extprocs.add("a", 1)

@@ -1,5 +1,6 @@
 """The operator compiles what the other ways compile, and reads nothing twice."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -104,11 +105,13 @@ def service(name: str, *ports: int, **spec: Any) -> dict[str, Any]:
     return {"kind": "Service", "metadata": {"name": name, "namespace": "team-a"}, "spec": {"ports": listed, **spec}}
 
 
-def said_of_a_service(*objects: dict[str, Any], scope: Scope | None = None, **unread: str) -> str:
+def said_of_a_service(
+    *objects: dict[str, Any], scope: Scope | None = None, unread: Mapping[str, str] | None = None
+) -> str:
     """What the status of a backend says that refers to port 80 of ``llm``."""
     wanted = backend("own", backendRef={"kind": "Service", "name": "llm", "port": 80})
     reader = Reader(Settings(), scope or Scope())
-    [status] = translate(reader.snapshot(Objects.of(stored(wanted, *objects), unread))).statuses
+    [status] = translate(reader.snapshot(Objects.of(stored(wanted, *objects), unread or {}))).statuses
     return "; ".join(str(finding) for finding in status.findings if finding.severity is Severity.ERROR)
 
 
@@ -135,5 +138,26 @@ def test_a_service_without_the_port() -> None:
 
 def test_what_cannot_be_known_of_services_is_not_held_against_anybody() -> None:
     """Where they may not be read, or in a namespace that is not ours to read."""
-    assert said_of_a_service(Service="denied") == ""
+    assert said_of_a_service(unread={"Service": "denied"}) == ""
     assert said_of_a_service(scope=Scope(("team-b",))) == ""
+
+
+def test_what_cannot_be_read_any_more_says_nothing() -> None:
+    """What a watch told last is as good as nothing, and after a restart it is nothing; also in one namespace alone."""
+    assert said_of_a_service(service("llm", 8080), unread={"Service/team-a": "denied"}) == ""
+    assert said_of_a_service(service("llm", 8080), unread={"Service/team-b": "denied"}) != ""
+
+    foreign = {"kind": "Backend", "metadata": {"name": "target", "namespace": "team-a"}, "spec": {}}
+    for place, seen in (("Backend", False), ("Backend/team-a", False), ("Backend/team-b", True)):
+        objects = Objects.of(stored(foreign), {place: "why not"})
+        assert bool(objects.targets) is seen
+
+
+def test_a_missing_target_says_when_its_namespace_is_not_readable() -> None:
+    """And nothing of other namespaces."""
+    wanted = backend("own", backendRef={"group": "gateway.envoyproxy.io", "kind": "Backend", "name": "target"})
+    for place, ending in (("Backend/team-a", "; why not"), ("Backend/team-b", 'in namespace "team-a"')):
+        [status] = translate(
+            Reader(Settings(), Scope()).snapshot(Objects.of(stored(wanted), {place: "why not"}))
+        ).statuses
+        assert str(status.findings[0]).endswith(ending)

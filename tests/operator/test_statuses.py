@@ -1,8 +1,10 @@
 """The status lane: what is written, how often, and what a failure costs."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,13 +12,14 @@ import pytest
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
 from controller.operator.conditions import Transition
-from controller.operator.failures import Busy, ClusterError, Denied, NotLeading, Rejected, Unreachable
+from controller.operator.failures import Busy, ClusterError, Conflict, Denied, Faulty, NotLeading, Rejected, Unreachable
 from controller.operator.fleet import Replica
 from controller.operator.kinds import Kind
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
 from controller.operator.statuses import StatusLane
-from tests.support.published_passes import Object, Objects, one_backend, one_route, published
+from tests.support.api_objects import route, rule
+from tests.support.published_passes import Object, Objects, live, one_backend, one_route, published
 from tests.support.waiting import eventually
 
 ROUTE, BACKEND = Subject("LLMRoute", "team-a", "chat"), Subject("LLMBackend", "team-a", "openai")
@@ -82,6 +85,49 @@ class Forbidding(Objects):
             raise Denied("403 forbidden")
 
 
+class Sick(Objects):
+    """A server on which some objects' statuses cannot be written, whatever is tried."""
+
+    def __init__(self, *objects: Object, sick: str) -> None:
+        super().__init__(*objects)
+        self.sick = sick
+        self.tries = 0
+
+    async def apply_status(
+        self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
+    ) -> Object | None:
+        await asyncio.sleep(0.002)
+        if name.startswith(self.sick):
+            self.tries += 1
+            raise Faulty("500 failed calling webhook")
+        return await super().apply_status(kind, namespace, name, status, uid=uid)
+
+
+class Shared(Objects):
+    """A server on which somebody else has added a condition of our own type, which an apply leaves alone.
+
+    ``stubborn``: a replacement does not remove it either.
+    """
+
+    def __init__(self, *objects: Object, stubborn: bool = False) -> None:
+        super().__init__(*objects)
+        self.stubborn = stubborn
+        self.added = [{"type": "Warnings", "status": "True"}, {"type": "Theirs", "status": "True"}]
+
+    async def apply_status(
+        self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
+    ) -> Object | None:
+        obj = await super().apply_status(kind, namespace, name, status, uid=uid)
+        return None if obj is None else self._with_added(obj)
+
+    async def replace_status(self, kind: Kind, obj: Object) -> Object | None:
+        written = await super().replace_status(kind, obj)
+        return self._with_added(obj) if self.stubborn else written
+
+    def _with_added(self, obj: Object) -> Object:
+        return {**obj, "status": {**obj["status"], "conditions": [*obj["status"]["conditions"], *self.added]}}
+
+
 @asynccontextmanager
 async def lane(*objects: Object, hold_s: float = 0.0, server: Objects | None = None) -> AsyncIterator[Lane]:
     """A running lane."""
@@ -101,7 +147,7 @@ async def test_each_status_is_written_once() -> None:
         one.serve(1, 1)
         one.offer(1)
         assert await one.quiet() == 2
-        assert one.objects.condition("chat", "LLMRoute", "Serving")["message"] == "2 of 2 replicas"
+        assert one.objects.condition("chat", "LLMRoute", "Serving")["message"] == "2 of 2 extproc replicas"
         one.offer(1)
         one.offer(1)
         one.serve(1, 1)
@@ -302,6 +348,16 @@ async def test_a_kind_that_may_not_be_written_does_not_stop_the_other() -> None:
         assert server.asked <= 8
 
 
+async def test_a_namespace_that_may_not_be_written_does_not_stop_another() -> None:
+    """A Role that is missing in one namespace is that namespace's affair."""
+    elsewhere = live(route(rule("m", "openai"), name="a", namespace="a-team"))
+    async with lane(elsewhere, one_route()) as one:
+        one.objects.faults = [Denied("403 forbidden in a-team")]
+        one.serve(1)
+        one.offer(1)
+        await eventually(lambda: one.objects.writes == [ROUTE])
+
+
 async def test_a_refused_status_does_not_stop_the_others() -> None:
     """What the server rejects of one object is that object's matter."""
     async with lane(one_route(), one_backend()) as one:
@@ -333,3 +389,95 @@ async def test_the_conditions_are_counted() -> None:
         await one.quiet()
         labels = {"kind": "LLMRoute", "condition": "Serving", "status": "True"}
         assert one.metrics.registry.get_sample_value("llmroute_controller_objects", labels) == 2
+
+
+async def test_nobody_waits_for_ever_while_others_change() -> None:
+    """Passes come faster than all objects can be looked through, and yet all are written, in turn and once each."""
+    many = [one_route(f"m{i}", name=f"route-{i:03}") for i in range(200)]
+    async with lane(server=Slow(*many, one_backend())) as one:
+        one.serve(1)
+        one.offer(1)
+        assert one.last is not None
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until and len(one.objects.writes) < 201:
+            one.lane.offer(replace(one.last))
+            await asyncio.sleep(0)
+        written = [subject.name for subject in one.objects.writes]
+        assert len(written) == len(set(written)) == 201
+        assert written[1:101] == [f"route-{i:03}" for i in range(100)]
+
+
+async def test_a_new_term_begins_with_its_first_pass() -> None:
+    """What the last term knew is not true any more: nothing is written from it, however the pods answer meanwhile."""
+    async with lane(one_route(), one_backend()) as one:
+        one.serve(42, 42)
+        one.offer(42)
+        assert await one.quiet() == 2
+        one.lane.follow()
+        one.offer(42)
+        one.lane.lead()
+        one.serve(43, 43)
+        assert await one.quiet() == 2
+        assert one.objects.condition("chat", "LLMRoute", "Serving")["status"] == "True"
+        one.offer(43)
+        assert await one.quiet() == 2
+
+
+async def test_one_sick_object_does_not_hold_up_the_others() -> None:
+    """It is tried again after a while of its own."""
+    server = Sick(*(one_route(f"m{i}", name=f"r{i:03}") for i in range(100)), one_route(name="a"), sick="a")
+    async with lane(server=server) as one:
+        one.serve(1)
+        one.offer(1)
+        await eventually(lambda: len(server.writes) == 100, limit_s=0.9)
+        assert server.tries == 1
+        await eventually(lambda: server.tries == 2)
+
+
+async def test_a_server_that_only_fails_is_left_alone() -> None:
+    """Many errors in a row are no matter of single objects any more."""
+    server = Sick(*(one_route(f"m{i}", name=f"r{i:03}") for i in range(100)), sick="r")
+    async with lane(server=server) as one:
+        one.serve(1)
+        one.offer(1)
+        await asyncio.sleep(0.5)
+        assert 20 <= server.tries <= 28
+
+
+async def test_an_object_that_was_made_anew_is_not_given_the_status_of_the_old_one() -> None:
+    """The old one's generation and part say nothing about it, and the write names the object that is meant."""
+    async with lane(one_route(generation=3)) as one:
+        one.serve(1)
+        one.offer(1)
+        one.objects.objects[ROUTE] = live(route(rule("other", "openai"), name="chat"), uid="another")
+        assert await one.quiet() == 0
+        one.offer(2)
+        one.serve(2)
+        assert await one.quiet() == 1
+        assert one.objects.uids == ["another"]
+        assert one.objects.condition("chat", "LLMRoute", "Serving")["observedGeneration"] == 1
+
+
+async def test_a_conflict_is_that_objects_matter() -> None:
+    """The others are written, and this one when it is the object that was meant."""
+    async with lane(one_route(), one_backend()) as one:
+        one.objects.faults = [Conflict("409 uid mismatch")]
+        one.serve(1)
+        one.offer(1)
+        await eventually(lambda: len(one.objects.writes) == 1)
+        await eventually(lambda: len(one.objects.writes) == 2)
+
+
+@pytest.mark.parametrize("stubborn", [False, True])
+async def test_a_condition_of_ours_that_others_have_added_goes(*, stubborn: bool) -> None:
+    """By a replacement, as an apply leaves it; once, also when that does not help. What is not ours stays."""
+    async with lane(server=Shared(one_route(), one_backend(), stubborn=stubborn)) as one:
+        one.serve(1)
+        one.offer(1)
+        await one.quiet()
+        assert sorted(one.objects.replaced) == [BACKEND, ROUTE]
+        one.offer(1)
+        await one.quiet()
+        assert len(one.objects.replaced) == len(one.objects.writes) == 2
+        assert one.objects.condition("chat", "LLMRoute", "Theirs")
+        assert bool(one.objects.condition("chat", "LLMRoute", "Warnings")) == stubborn

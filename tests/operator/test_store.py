@@ -41,6 +41,24 @@ def test_what_an_object_that_comes_in_means() -> None:
     assert (store.content, store.status) == (2, 1)
 
 
+@pytest.mark.parametrize(
+    ("seen", "has"),
+    [
+        (obj("a", 5), True),
+        (obj("a", 4), True),
+        (obj("a", 6), False),
+        (obj("a", 5, uid="b"), False),
+        (obj("b", 1), False),
+    ],
+)
+def test_what_is_known_already(seen: dict[str, Any], has: bool) -> None:
+    """An object in the state that the store has, or an older one; another object of the same name is not."""
+    store = Store()
+    store.put(LLM_ROUTES, obj("a", 5))
+
+    assert store.has(LLM_ROUTES, seen) is has
+
+
 def test_versions_are_compared_as_numbers() -> None:
     """Version 10 is newer than version 9."""
     store = Store()

@@ -48,3 +48,16 @@ def test_with_an_api_version_the_model_is_a_deployment(operation: str, path: str
 def test_a_version_cannot_add_to_the_query() -> None:
     """What stands in the configuration is one value of one parameter."""
     assert PLATFORM.path("responses", Place("m", version="a&b=c")) == "/openai/responses?api-version=a%26b%3Dc"
+
+
+@pytest.mark.parametrize(
+    ("version", "path"),
+    [
+        (None, "/openai/v1/images/edits"),
+        ("preview", "/openai/v1/images/edits?api-version=preview"),
+        ("2025-04-01-preview", "/openai/deployments/d/images/edits?api-version=2025-04-01-preview"),
+    ],
+)
+def test_images_are_edited_in_every_form(version: str | None, path: str) -> None:
+    """Edits are a deployment's; ``preview`` is the v1 form with its opt-in."""
+    assert PLATFORM.path("images/edits", Place("d", version=version)) == path

@@ -72,4 +72,4 @@ def test_nobody_to_choose_is_none() -> None:
 
 
 #: By this very hash; another one would scatter every conversation on the day of an upgrade.
-WRITTEN_DOWN = ["c", "c", "b", "b"]
+WRITTEN_DOWN = ["a", "b", "c", "c"]

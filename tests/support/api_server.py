@@ -20,6 +20,7 @@ class ApiServer:
     """
 
     folder: Path
+    url: str = ""
     answers: list[Answer] = field(default_factory=list)
     asked: list[web.Request] = field(default_factory=list)
     bodies: list[str] = field(default_factory=list)
@@ -46,6 +47,7 @@ class ApiServer:
 
     def point_at(self, url: str) -> None:
         """Write the kubeconfig and the token."""
+        self.url = url
         self.token.write_text("first")
         document: dict[str, Any] = {
             "apiVersion": "v1",

@@ -1,5 +1,6 @@
 """The ConfigMaps of one namespace as the operator's publisher meets them, in memory and with faults on demand."""
 
+import asyncio
 from typing import Any
 
 from controller.operator.failures import ClusterError, Conflict
@@ -17,6 +18,7 @@ class ConfigMaps:
         self.held: dict[str, Object] = {}
         self.applied: list[str] = []
         self.faults: list[ClusterError | None] = []
+        self.delay_s = 0.0
         self._version = 0
 
     async def maybe_config_map(self, name: str) -> Object | None:
@@ -26,6 +28,7 @@ class ConfigMaps:
     async def apply_config_map(self, body: Object) -> Object:
         """Take it over."""
         name = body["metadata"]["name"]
+        await asyncio.sleep(self.delay_s)
         if self.faults and (fault := self.faults.pop(0)) is not None:
             raise fault
         expected = body["metadata"].get("resourceVersion")

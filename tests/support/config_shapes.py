@@ -2,7 +2,7 @@
 
 from hypothesis import strategies as st
 
-from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
+from extproc.config.names import CLIENT_DIALECTS, GCP_SCHEMAS, PLATFORMS
 from extproc.config.schema import (
     MAX_INTEGER,
     Backend,
@@ -25,7 +25,7 @@ HOSTNAMES = st.sampled_from(["a", "a.example.com", "*.example.com", "x-1.example
 SCHEMAS = st.builds(
     OutputSchema,
     schema=st.sampled_from(list(PLATFORMS)),
-    version=st.none() | st.text("aZ0._~/-", max_size=4),
+    version=st.none() | st.text("aZ0._~/-", max_size=4).filter(lambda text: {".", ".."}.isdisjoint(text.split("/"))),
 )
 HEADERS = st.lists(
     st.builds(
@@ -84,11 +84,11 @@ def configs(draw: st.DrawFn) -> Config:
     backends = [
         Backend(
             name=n,
-            output_schema=draw(SCHEMAS),
+            output_schema=(schema := draw(SCHEMAS)),
             host=draw(st.none() | TEXT),
             capabilities=draw(CAPABILITIES),
             defaults=draw(st.none() | DEFAULTS),
-            gcp=draw(st.none() | GOOGLE_CLOUD),
+            gcp=draw(GOOGLE_CLOUD) if schema.schema_ in GCP_SCHEMAS else None,
         )
         for n in names
     ]

@@ -261,7 +261,7 @@ def translation_of(
         raise ValueError("\n".join(errors))
     clusters = translation.envoy.cds["resources"]
     if http2_backends:
-        clusters = [_over_http2(each) if each["name"] in http2_backends else each for each in clusters]
+        clusters = [_over_http2(each) if each["alt_stat_name"] in http2_backends else each for each in clusters]
     cds = {"version_info": digest(clusters), "resources": clusters}
     return replace(translation, envoy=EnvoyConfig(rds=translation.envoy.rds, cds=cds))
 

@@ -133,8 +133,9 @@ class Case:
         return platform(self.schemas[1])
 
     def place(self, *, stream: bool) -> Place:
-        told = (self.settings.get(name) for name in ("version", "project", "location"))
-        return Place(self.upstream_model, stream, *(None if value is None else str(value) for value in told))
+        told = {name: self.settings.get(name) for name in ("version", "project", "location")}
+        version, project, location = (None if value is None else str(value) for value in told.values())
+        return Place(self.upstream_model, stream, version, project, location)
 
     def destination(self) -> Destination:
         host, settings = self.host, self.settings

@@ -5,13 +5,14 @@
 * ``scenarios.yaml``: what is asked and answered, by name.
 * ``clients/<dialect>/<scenario>.json``: the client's request.
 * ``upstreams/<schema or dialect>/<scenario>``: the answer, as ``.json``, ``.sse`` or ``.yaml`` (frames, in the form of
-  ``golden_dialects``), and ``errors.yaml``; a platform's own folder goes before that of its dialect. ``backend.yaml`` is
-  the backend as the configuration describes it, with the upstream's ``model`` (``models`` for single scenarios).
+  ``golden_dialects``), and ``errors.yaml``; a platform's own folder goes before that of its dialect. ``backend.yaml``
+  is the backend as the configuration describes it, with the upstream's ``model`` (``models`` for single scenarios).
 * ``cells/<client>_to_<Schema>/<scenario>/``: outputs, see ``OUTPUTS``.
   ``upstream_request.json`` is missing where the
   client's own bytes went through.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -58,6 +59,13 @@ class Scenario:
     cut: float | None = None
     after: str | None = None
     only: str | None = None
+    moved: bool = False
+    at: tuple[str, ...] = SCHEMAS
+
+    @property
+    def streams(self) -> bool:
+        """Whether the client asks for a stream and gets one."""
+        return self.name.startswith("stream")
 
     @property
     def operation(self) -> str:
@@ -71,10 +79,6 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: bytes
-
-    @property
-    def streams(self) -> bool:
-        return self.headers["content-type"] in {EVENTSTREAM, "text/event-stream"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +107,30 @@ CELLS = [Cell(client, schema) for client in CLIENTS for schema in SCHEMAS]
 def scenarios() -> tuple[Scenario, ...]:
     """All of them, in the order of the file."""
     described = yaml.safe_load((ROOT / "scenarios.yaml").read_text())
-    return tuple(Scenario(name, **{"ask": name, "answer": name, **entry}) for name, entry in described.items())
+    return tuple(_scenario(name, entry) for name, entry in described.items())
+
+
+def _scenario(name: str, entry: Mapping[str, Any]) -> Scenario:
+    told = {"ask": name, "answer": name, **entry}
+    return Scenario(name, **{**told, "at": tuple(told.get("at", SCHEMAS))})
 
 
 def cases() -> list[tuple[Cell, Scenario]]:
     """Every scenario of every cell."""
     return [
-        (cell, scenario) for cell in CELLS for scenario in scenarios() if scenario.only in {None, CLIENTS[cell.client]}
+        (cell, scenario)
+        for cell in CELLS
+        for scenario in scenarios()
+        if scenario.only in {None, CLIENTS[cell.client]} and cell.schema in scenario.at
     ]
 
 
 # --- inputs
+
+
+def compact(text: bytes) -> bytes:
+    """JSON as SDKs and servers put it on the wire; the files are for eyes."""
+    return json.dumps(json.loads(text), separators=(",", ":"), ensure_ascii=False).encode()
 
 
 @cache
@@ -149,7 +166,9 @@ def answer_of(schema: str, scenario: Scenario) -> Answer:
     assert path is not None, f"{schema} has no answer to {scenario.name}"
     raw = path.read_bytes()
     if path.suffix == ".json":
-        return Answer(200, {"content-type": "application/json", **named}, raw)
+        # Google alone prints its answers for eyes.
+        body = raw if platform(schema).dialect == "gemini" else compact(raw)
+        return Answer(200, {"content-type": "application/json", **named}, body)
     if path.suffix == ".yaml":
         raw = build_frames(yaml.safe_load(raw))
     elif aws:
@@ -158,10 +177,16 @@ def answer_of(schema: str, scenario: Scenario) -> Answer:
     return Answer(200, {"content-type": kind, **named}, raw[: int(len(raw) * (scenario.cut or 1))])
 
 
+@cache
+def _errors(owner: str) -> Mapping[str, Any]:
+    path = ROOT / "upstreams" / owner / "errors.yaml"
+    described: Mapping[str, Any] = yaml.safe_load(path.read_text()) if path.exists() else {}
+    return described
+
+
 def _error_of(schema: str, name: str, named: Mapping[str, str]) -> Answer:
     for owner in (schema, platform(schema).dialect):
-        path = ROOT / "upstreams" / owner / "errors.yaml"
-        if path.exists() and (entry := yaml.safe_load(path.read_text()).get(name)) is not None:
+        if (entry := _errors(owner).get(name)) is not None:
             kind = "text/html" if entry["body"].startswith("<") else "application/json"
             headers = {"content-type": kind, **named, **entry.get("headers", {})}
             return Answer(entry["status"], headers, entry["body"].encode())

@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
-import msgspec
+import msgspec.structs
 
 from extproc.config.loader import load
+from extproc.conversation.errors import Loss
+from extproc.conversation.provenance import without_foreign
+from extproc.dialects.contract import Destination
 from extproc.exchange.edges import Edges
 from extproc.exchange.gateway import Gateway
 from extproc.exchange.machine import Exchange
@@ -22,7 +26,8 @@ from extproc.exchange.messages import (
     ResponseHeaders,
 )
 from extproc.exchange.record import Record
-from tests.support.matrix import ROOT, Answer, Cell, Scenario, answer_of, backend, model_of, scenarios
+from extproc.registry import client_dialect, platform, upstream_dialect
+from tests.support.matrix import CLIENTS, ROOT, Answer, Cell, Scenario, answer_of, backend, compact, model_of, scenarios
 from tests.support.matrix_turns import next_request
 
 _EDGES = Edges(draw=lambda: 0.5, now=lambda: 10.0, wall=lambda: 1_790_000_000.0, new_id=lambda: "0000000000000000")
@@ -33,7 +38,7 @@ _HEADERS = {
 }
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Run:
     """What became of one scenario in one cell. ``sent``: the upstream's body, also where it is the client's own."""
 
@@ -72,17 +77,28 @@ def _gateway(schema: str, model: str) -> Gateway:
     return Gateway.compile(load(json.dumps(config).encode()))
 
 
+def elsewhere(cell: Cell) -> Cell:
+    """A cell of the same client whose model signs what another maker's takes for nonsense."""
+    return Cell(cell.client, "Gemini" if platform(cell.schema).dialect in {"anthropic", "bedrock"} else "Anthropic")
+
+
 def asked(cell: Cell, scenario: Scenario) -> bytes:
     """The client's request: the file, or what follows from the answer to the scenario before."""
     if scenario.after is None:
-        return (ROOT / "clients" / cell.client / f"{scenario.ask}.json").read_bytes()
+        return compact((ROOT / "clients" / cell.client / f"{scenario.ask}.json").read_bytes())
     before = next(each for each in scenarios() if each.name == scenario.after)
-    first = run(cell, before)
+    first = run(elsewhere(cell) if scenario.moved else cell, before)
     return next_request(cell.client, first.asked, first.body)
 
 
-def run(cell: Cell, scenario: Scenario, cuts: Sequence[int] | None = None, body: bytes | None = None) -> Run:
-    """One exchange, whole: ``cuts`` are the places at which a stream arrives in pieces."""
+@cache
+def run(cell: Cell, scenario: Scenario) -> Run:
+    """The scenario as the files have it."""
+    return played(cell, scenario)
+
+
+def played(cell: Cell, scenario: Scenario, cuts: Sequence[int] | None = None, body: bytes | None = None) -> Run:
+    """One exchange, whole: ``cuts`` are the places at which a stream arrives in pieces, ``body`` another request."""
     made = Exchange(_gateway(cell.schema, model_of(cell, scenario)), _EDGES)
     result = Run(asked(cell, scenario) if body is None else body)
     path = _PATHS[cell.client] + ("/count_tokens" if scenario.operation == "count_tokens" else "")
@@ -103,7 +119,7 @@ def run(cell: Cell, scenario: Scenario, cuts: Sequence[int] | None = None, body:
 
 
 #: Set on every request, and told by the tests of the exchange.
-_OF_ENVOY = frozenset({"content-length", "x-ai-eg-backend", "content-type"})
+_OF_ENVOY = frozenset({"content-length", "x-llmroute-backend", "content-type"})
 
 
 def _answered(made: Exchange, answer: Answer, cuts: Sequence[int] | None, result: Run) -> None:
@@ -132,11 +148,12 @@ _SHOWN = frozenset({"content-type", "request-id", "x-request-id", "retry-after",
 
 
 def _pieces(body: bytes, cuts: Sequence[int] | None) -> Iterator[tuple[bytes, bool]]:
-    edges = [0, *(cuts or ()), len(body)]
-    for begin, end in zip(edges, edges[1:], strict=False):
-        yield body[begin:end], False if cuts is not None else True
-    if cuts is not None:
-        yield b"", True
+    if cuts is None:
+        yield body, True
+        return
+    for begin, end in pairwise((0, *cuts, len(body))):
+        yield body[begin:end], False
+    yield b"", True
 
 
 def _replied(action: Action, result: Run) -> None:
@@ -145,10 +162,21 @@ def _replied(action: Action, result: Run) -> None:
     result.told = {name: value for name, value in sorted(action.headers) if name in _SHOWN}
 
 
+def losses_of(cell: Cell, scenario: Scenario) -> tuple[Loss, ...]:
+    """Why what is left out or changed on the way; the record of an exchange has the paths alone."""
+    asked_for, model, host = asked(cell, scenario), model_of(cell, scenario), platform(cell.schema)
+    upstream = upstream_dialect(host.dialect)
+    known = upstream.capabilities(model).overridden(backend(cell.schema).get("capabilities", {}))
+    read = client_dialect(CLIENTS[cell.client]).read_request(asked_for, _HEADERS[cell.client])
+    turns, foreign = without_foreign(read.turns, known, model)
+    to = Destination(model, known, host.version(None), 4096, host.fetches_urls, host.hosted)
+    return (*foreign, *upstream.write_request(msgspec.structs.replace(read, turns=turns), to).losses)
+
+
 # --- outputs
 
 
-def files_of(cell: Cell, scenario: Scenario, result: Run) -> dict[str, bytes]:
+def files_of(scenario: Scenario, result: Run) -> dict[str, bytes]:
     """The files that the run leaves, by name."""
     files = {result.response_name: result.body}
     if scenario.after is not None:
@@ -170,5 +198,4 @@ def files_of(cell: Cell, scenario: Scenario, result: Run) -> dict[str, bytes]:
     }
     known = {name: value for name, value in told.items() if value}
     files["outcome.json"] = json.dumps(known, indent=2, ensure_ascii=False).encode() + b"\n"
-    del cell
     return files

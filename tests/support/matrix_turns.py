@@ -1,4 +1,4 @@
-"""What makes one input of the matrix out of another: the turn after an answer, and AWS frames around Anthropic's events."""
+"""Inputs of the matrix that are made of others: the turn after an answer, AWS frames around Anthropic's events."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ def next_request(client: str, asked: bytes, answered: bytes) -> bytes:
     request, answer = json.loads(asked), json.loads(answered)
     turns = _openai_turns(answer) if client == "openai" else _anthropic_turns(answer)
     request["messages"] += turns
-    return json.dumps(request, indent=2, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(request, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def _openai_turns(answer: dict[str, Any]) -> list[dict[str, Any]]:

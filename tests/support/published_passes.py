@@ -56,6 +56,8 @@ class Objects:
     def __init__(self, *objects: Object) -> None:
         self.objects = {subject_of(obj): obj for obj in objects}
         self.writes: list[Subject] = []
+        self.replaced: list[Subject] = []
+        self.uids: list[str] = []
         self.faults: list[ClusterError] = []
         self.fault: ClusterError | None = None
 
@@ -75,7 +77,9 @@ class Objects:
     async def reach(self, kind: Kind) -> None:
         """What happens before a write of this kind; raises what the server would."""
 
-    async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> Object | None:
+    async def apply_status(
+        self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
+    ) -> Object | None:
         await self.reach(kind)
         if self.faults:
             raise self.faults.pop(0)
@@ -85,7 +89,12 @@ class Objects:
         self.writes.append(subject)
         if subject not in self.objects:
             return None
+        self.uids.append(uid)
         return {**self.objects[subject], "status": dict(status)}
+
+    async def replace_status(self, kind: Kind, obj: Object) -> Object | None:
+        self.replaced.append(Subject(kind.name, obj["metadata"]["namespace"], obj["metadata"]["name"]))
+        return obj
 
     def all(self) -> list[Object]:
         return list(self.objects.values())

@@ -1,6 +1,6 @@
 """What the operator reads of a cluster, in memory: kinds, rights and objects that a test changes as it likes."""
 
-from collections.abc import Sequence
+import asyncio
 from typing import Any
 
 from controller.operator.cluster import Listing
@@ -11,16 +11,20 @@ from controller.operator.kinds import KINDS, Kind
 class ReadableCluster:
     """Serves every kind, permits everything and has nothing, until told otherwise.
 
-    ``denied`` are verbs on kinds, ``faults`` what listing a kind raises; ``listed`` and ``reviewed`` what was asked.
+    ``denied`` are verbs on kinds, ``dark`` the namespaces that may not be read of a kind, ``faults`` what listing a
+    kind raises; ``names`` are the namespaces, ``listed`` and ``reviewed`` what was asked.
     """
 
     def __init__(self) -> None:
         self.served = set(KINDS)
         self.ready = True
         self.denied: set[tuple[str, Kind]] = set()
+        self.dark: set[tuple[Kind, str]] = set()
+        self.names = ["team-a", "team-b", "other"]
         self.faults: dict[Kind, ClusterError] = {}
         self.objects: dict[Kind, list[dict[str, Any]]] = {kind: [] for kind in KINDS}
         self.version = 100
+        self.delay_s = 0.0
         self.listed: list[tuple[Kind, str | None]] = []
         self.reviewed: list[tuple[str, str, str, str | None]] = []
 
@@ -35,18 +39,21 @@ class ReadableCluster:
     async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
         """Whether a test did not forbid it."""
         self.reviewed.append((verb, group, resource, namespace))
+        if (group, resource, namespace) in {(kind.group, kind.plural, name) for kind, name in self.dark}:
+            return False
         return (verb, group, resource) not in {(no, kind.group, kind.plural) for no, kind in self.denied}
 
-    async def namespaces(self) -> Sequence[str]:
+    async def namespaces(self) -> Listing:
         """Three of them."""
-        return ["team-a", "team-b", "other"]
+        return Listing(tuple({"metadata": {"name": name}} for name in self.names), self.version)
 
     async def list(self, kind: Kind, namespace: str | None) -> Listing:
         """The objects of a namespace or of all."""
         self.listed.append((kind, namespace))
+        await asyncio.sleep(self.delay_s)
         if fault := self.faults.get(kind):
             raise fault
-        if ("list", kind) in self.denied:
+        if ("list", kind) in self.denied or (kind, namespace) in self.dark:
             raise Denied("403 no")
         found = (obj for obj in self.objects[kind] if namespace in {None, obj["metadata"]["namespace"]})
         return Listing(tuple(found), self.version)

@@ -82,6 +82,17 @@ def ports() -> Iterator[tuple[int, int]]:
 
 
 @pytest.fixture(scope="module")
+def keys(ports: tuple[int, int]) -> dict[str, str]:
+    """What the backend header must say, by what people call the route."""
+    return _keys(_envoy_config(*ports))
+
+
+def _keys(config: EnvoyConfig) -> dict[str, str]:
+    routes = config.rds["resources"][0]["virtual_hosts"][0]["routes"]
+    return {route["name"].partition("@")[0]: route["name"] for route in routes}
+
+
+@pytest.fixture(scope="module")
 def seen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, list[Seen]]]:
     path = tmp_path_factory.mktemp("processor") / "p.sock"
     with picking_processor(path) as requests:
@@ -106,9 +117,9 @@ def _until(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
-def test_the_backend_header_alone_decides(envoy: RunningEnvoy) -> None:
+def test_the_backend_header_alone_decides(envoy: RunningEnvoy, keys: dict[str, str]) -> None:
     """A request goes to the cluster that the processor names, under the backend's own host, with its path as it was."""
-    answer = envoy.post("/v1/chat/completions?api-version=1", {"x-pick": "team-a/up"}, b"x" * 10)
+    answer = envoy.post("/v1/chat/completions?api-version=1", {"x-pick": keys["team-a/up"]}, b"x" * 10)
 
     assert answer.status == 200
     assert answer.json()["path"] == "/v1/chat/completions?api-version=1"
@@ -116,7 +127,9 @@ def test_the_backend_header_alone_decides(envoy: RunningEnvoy) -> None:
     assert answer.json()["headers"]["host"].startswith("localhost:")
 
 
-def test_the_clients_gateway_headers_reach_nobody(envoy: RunningEnvoy, seen: tuple[Path, list[Seen]]) -> None:
+def test_the_clients_gateway_headers_reach_nobody(
+    envoy: RunningEnvoy, seen: tuple[Path, list[Seen]], keys: dict[str, str]
+) -> None:
     """What belongs to the gateway is gone before the processor looks, and what it adds is gone behind the route."""
     forged = {
         BACKEND_HEADER: "team-b/other",
@@ -130,7 +143,7 @@ def test_the_clients_gateway_headers_reach_nobody(envoy: RunningEnvoy, seen: tup
         "x-request-id": "mine",
         "authorization": "Bearer of-the-client",
     }
-    answer = envoy.post("/v1/x", {**forged, "x-pick": "team-a/up"})
+    answer = envoy.post("/v1/x", {**forged, "x-pick": keys["team-a/up"]})
 
     upstream, told = answer.json()["headers"], seen[1][-1].headers
     kept = {"x-request-id", "authorization"}
@@ -140,12 +153,12 @@ def test_the_clients_gateway_headers_reach_nobody(envoy: RunningEnvoy, seen: tup
     assert [name for name in answer.headers if name.startswith("x-envoy-")] == []
 
 
-def test_a_time_limit_is_part_of_the_key(envoy: RunningEnvoy) -> None:
+def test_a_time_limit_is_part_of_the_key(envoy: RunningEnvoy, keys: dict[str, str]) -> None:
     """The same backend answers late under its plain key and is given up under the key with a limit."""
     slow = {"x-delay-s": "0.6"}
 
-    assert envoy.post("/v1/x", {**slow, "x-pick": "team-a/up"}).status == 200
-    assert envoy.post("/v1/x", {**slow, "x-pick": "team-a/up;timeout=0.200s"}).status == 504
+    assert envoy.post("/v1/x", {**slow, "x-pick": keys["team-a/up"]}).status == 200
+    assert envoy.post("/v1/x", {**slow, "x-pick": keys["team-a/up;timeout=0.200s"]}).status == 504
 
 
 def test_an_unknown_backend_is_left_to_the_processor(envoy: RunningEnvoy, seen: tuple[Path, list[Seen]]) -> None:
@@ -155,18 +168,18 @@ def test_an_unknown_backend_is_left_to_the_processor(envoy: RunningEnvoy, seen: 
     assert seen[1][-1].details == "route_not_found"
 
 
-def test_upstream_certificates_are_checked(envoy: RunningEnvoy) -> None:
+def test_upstream_certificates_are_checked(envoy: RunningEnvoy, keys: dict[str, str]) -> None:
     """TLS works for the name in the certificate and fails for any other."""
-    safe = envoy.post("/v1/x", {"x-pick": "team-a/safe"})
-    misnamed = envoy.post("/v1/x", {"x-pick": "team-a/misnamed"})
+    safe = envoy.post("/v1/x", {"x-pick": keys["team-a/safe"]})
+    misnamed = envoy.post("/v1/x", {"x-pick": keys["team-a/misnamed"]})
 
     assert (safe.status, misnamed.status) == (200, 503)
     _until(lambda: any("CERTIFICATE_VERIFY_FAILED" in str(line["failure"]) for line in envoy.log()))
 
 
-def test_a_dead_worker_costs_nothing(envoy: RunningEnvoy) -> None:
+def test_a_dead_worker_costs_nothing(envoy: RunningEnvoy, keys: dict[str, str]) -> None:
     """With one of two workers gone every request is served."""
-    statuses = {envoy.post("/v1/x", {"x-pick": "team-a/up"}).status for _ in range(20)}
+    statuses = {envoy.post("/v1/x", {"x-pick": keys["team-a/up"]}).status for _ in range(20)}
 
     assert statuses == {200}
     assert envoy.stat("cluster.llmroute-extproc.membership_total") == 2
@@ -195,9 +208,9 @@ def _upload(port: int, size: int) -> bytes:
         return answer
 
 
-def test_the_access_log_has_what_the_processor_knows(envoy: RunningEnvoy) -> None:
+def test_the_access_log_has_what_the_processor_knows(envoy: RunningEnvoy, keys: dict[str, str]) -> None:
     """One JSON line for a request: tokens as numbers, what is unknown as null, no query and no credential."""
-    envoy.post("/v1/logged?key=secret-marker", {"x-pick": "team-a/up", "authorization": "Bearer secret-marker"})
+    envoy.post("/v1/logged?key=secret-marker", {"x-pick": keys["team-a/up"], "authorization": "Bearer secret-marker"})
     _until(lambda: any(line["path"] == "/v1/logged" for line in envoy.log()))
 
     line = next(line for line in envoy.log() if line["path"] == "/v1/logged")
@@ -210,10 +223,11 @@ def test_new_routes_and_clusters_are_taken_over(envoy: RunningEnvoy, ports: tupl
     """A file that replaces another goes live at once, and nothing is refused."""
     added = backend("added", endpoint={"hostname": "127.0.0.1", "port": ports[0]})
 
-    envoy.swap(_envoy_config(*ports, added))
+    config = _envoy_config(*ports, added)
+    envoy.swap(config)
     _until(lambda: envoy.stat("http.llmroute.rds.llmroute.update_success") >= 2)
 
-    assert envoy.post("/v1/x", {"x-pick": "team-a/added"}).status == 200
+    assert envoy.post("/v1/x", {"x-pick": _keys(config)["team-a/added"]}).status == 200
     assert envoy.stat("http.llmroute.rds.llmroute.update_rejected") == 0
     assert envoy.stat("cluster_manager.cds.update_rejected") == 0
 
@@ -222,7 +236,8 @@ def test_without_a_processor_the_client_still_gets_its_dialect(tmp_path: Path, p
     """No worker at all: 503 as JSON in the client's error form, with a hint to come back."""
     with running_envoy(tmp_path, _envoy_config(*ports), f"unix://{tmp_path}/gone.sock") as alone:
         answer = alone.post("/v1/chat/completions", {})
-        claude = alone.post("/v1/messages?beta=true", {})
+        claude = alone.post("/v1/messages?beta=true", {"x-request-id": "r-1"})
+        prefixed = alone.post("/anthropic/v1/messages", {})
 
     assert answer.status == 503
     assert (answer.headers["retry-after"], answer.headers["content-type"]) == ("1", "application/json")
@@ -233,6 +248,8 @@ def test_without_a_processor_the_client_still_gets_its_dialect(tmp_path: Path, p
         "code": "processor_unavailable",
     }
     assert (claude.status, claude.headers["retry-after"]) == (503, "1")
+    assert claude.headers["request-id"] == claude.headers["x-request-id"] == "r-1"
+    assert prefixed.json() == claude.json()
     assert claude.json() == {
         "type": "error",
         "error": {"type": "overloaded_error", "message": "The gateway's processor is not available; try again."},

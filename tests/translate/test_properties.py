@@ -100,7 +100,7 @@ def _parts(result: Translation) -> dict[str, Any]:
     """What each object became: its rules by their source, its backend by its name, its route and cluster."""
     rules = {rule.source or "": rule for rule in result.config.rules}
     backends = {entry.name: entry for entry in result.config.backends}
-    clusters = {cluster["name"]: cluster for cluster in result.envoy.cds["resources"]}
+    clusters = {cluster["alt_stat_name"]: cluster for cluster in result.envoy.cds["resources"]}
     return {"rules": rules, "backends": backends, "clusters": clusters}
 
 

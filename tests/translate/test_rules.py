@@ -13,6 +13,7 @@ from controller.translate import ProxySettings, Settings, Snapshot, bootstrap, l
 from controller.translate.envoy.local_replies import DIALECTS, FAILURES
 from controller.translate.grants import Grant, permits, read_grants
 from extproc.config.names import BACKEND_HEADER, CLIENT_DIALECTS, METADATA_KEYS, MODEL_HEADERS
+from extproc.routing.route import RouteCompiler
 from tests.support.api_objects import backend, route, rule
 from tests.support.translate_cases import CASES, snapshot
 
@@ -21,7 +22,7 @@ PROXY = ProxySettings(extproc=("unix:///run/p.0",), lds="/e/lds.json", rds="/e/r
 
 def _clusters(*objects: dict[str, Any]) -> dict[str, dict[str, Any]]:
     envoy = translate(Snapshot.of(objects)).envoy
-    return {cluster["name"]: cluster for cluster in envoy.cds["resources"]}
+    return {cluster["alt_stat_name"]: cluster for cluster in envoy.cds["resources"]}
 
 
 def _reasons(*objects: dict[str, Any]) -> list[Reason]:
@@ -94,8 +95,9 @@ def test_each_key_of_the_routes_is_there_once() -> None:
     envoy = translate(Snapshot.of([*routes, backend()])).envoy
 
     host = envoy.rds["resources"][0]["virtual_hosts"][0]
-    assert [r["name"] for r in host["routes"]] == ["team-a/openai", "team-a/openai;timeout=60s"]
-    assert [r["route"]["timeout"] for r in host["routes"]] == ["0s", "60s"]
+    names = [r["name"].partition("@")[0] for r in host["routes"]]
+    assert names == ["team-a/openai;timeout=60s", "team-a/openai"]
+    assert [r["route"]["timeout"] for r in host["routes"]] == ["60s", "0s"]
 
 
 def test_a_limit_longer_than_the_idle_timeout_is_not_cut_by_it() -> None:
@@ -104,7 +106,57 @@ def test_a_limit_longer_than_the_idle_timeout_is_not_cut_by_it() -> None:
     envoy = translate(Snapshot.of(objects, Settings(idle_timeout_s=60))).envoy
 
     routes = envoy.rds["resources"][0]["virtual_hosts"][0]["routes"]
-    assert [r["route"]["idle_timeout"] for r in routes] == ["60s", "3600s"]
+    assert [r["route"]["idle_timeout"] for r in routes] == ["3600s", "60s"]
+
+
+_PLACE = {"hostname": "api.example.com", "port": 443}
+_GCP = {"project": "p", "location": "global"}
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"endpoint": {**_PLACE, "hostname": "api.example.org"}},
+        {"endpoint": {**_PLACE, "port": 8443}},
+        {"endpoint": {**_PLACE, "tls": {"enabled": False}}},
+        {"outputSchema": {"schema": "Anthropic"}},
+        {"outputSchema": {"schema": "OpenAI", "version": "api/v1"}},
+        {"outputSchema": {"schema": "GCPVertexAI"}, "gcp": {**_GCP, "project": "q"}},
+        {"endpoint": None, "backendRef": {"name": "svc", "port": 443}},
+    ],
+)
+def test_another_upstream_is_another_route_and_cluster(changed: dict[str, Any]) -> None:
+    """Under the same name, so that no request for the one can ever meet the other."""
+    kept = {"outputSchema": {"schema": "GCPVertexAI"}, "gcp": _GCP} if "gcp" in changed else {}
+    before, after = (_keys(backend(**{"endpoint": _PLACE, **spec})) for spec in (kept, changed))
+
+    assert before.isdisjoint(after)
+    assert {key.partition("@")[0] for key in before} == {key.partition("@")[0] for key in after}
+
+
+def test_the_same_upstream_stays_the_same_route_and_cluster() -> None:
+    """Whatever else of a backend changes, nothing goes through Envoy anew."""
+    before = _keys(backend(endpoint=_PLACE))
+    after = _keys(backend(endpoint={**_PLACE, "tls": {}}, defaults={"maxOutputTokens": 9}))
+
+    assert before == after
+
+
+def test_the_processor_and_envoy_mean_the_same_keys() -> None:
+    """What the processor puts into the header is a route of Envoy, with and without a time limit."""
+    objects = [route(rule("a", "openai"), rule("b", "openai", timeouts={"request": "1m"})), backend()]
+    result = translate(Snapshot.of(objects))
+
+    compiler = RouteCompiler(result.config)
+    chosen = {compiler.route(i, each).backends[0].route_key for i, each in enumerate(result.config.rules)}
+    assert chosen | {cluster["name"] for cluster in result.envoy.cds["resources"]} == _keys(*objects)
+
+
+def _keys(*objects: dict[str, Any]) -> set[str]:
+    """The names of all routes and clusters."""
+    envoy = translate(Snapshot.of(objects)).envoy
+    routes = envoy.rds["resources"][0]["virtual_hosts"][0]["routes"]
+    return {each["name"] for each in (*routes, *envoy.cds["resources"])}
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.errors import ApiError
+from extproc.conversation.errors import ApiError, Loss
+from extproc.conversation.events import Event
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
 from extproc.dialects import body as bodies
@@ -12,6 +13,7 @@ from extproc.dialects.anthropic import catalog, errors, passthrough
 from extproc.dialects.anthropic.client.request import read_request
 from extproc.dialects.anthropic.client.response import write_response
 from extproc.dialects.anthropic.client.stream import MessageWriter
+from extproc.dialects.anthropic.client.untold import untold, untold_event
 from extproc.dialects.anthropic.models import capabilities_of
 from extproc.dialects.anthropic.tap import Tap
 from extproc.dialects.anthropic.upstream.request import write_count, write_request
@@ -63,6 +65,14 @@ class Anthropic:
         del request
         return write_response(response, identity)
 
+    def untold(self, response: Response) -> tuple[str, ...]:
+        """The calls that were cut with the answer."""
+        return untold(response)
+
+    def untold_event(self, event: Event) -> str | None:
+        """The same of one event."""
+        return untold_event(event)
+
     def stream_writer(self, request: Request, identity: Identity) -> StreamWriter:
         """A writer of message events."""
         del request
@@ -80,6 +90,10 @@ class Anthropic:
         """The body with another model, and without reasoning that is another's; usage is always told."""
         del include_usage
         return passthrough.edit(body, model=model)
+
+    def edit_losses(self, body: bytes, *, model: str | None) -> tuple[Loss, ...]:
+        """The reasoning that is another's."""
+        return passthrough.edit_losses(body, model=model)
 
     def asks_usage(self, body: bytes) -> bool:
         """Always: every stream of this API tells its usage."""

@@ -11,8 +11,7 @@ from urllib.parse import parse_qs
 
 import msgspec
 
-from extproc.dialects.body import invalid_json
-from extproc.dialects.contract import Listed
+from extproc.dialects.contract import MAX_STICKY_BLOCKS, MAX_STICKY_BYTES, Listed
 from extproc.dialects.fields import wrong_value
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError
@@ -35,6 +34,7 @@ class _Message(msgspec.Struct):
 
 _opening: Final = msgspec.json.Decoder(_Opening)
 _message: Final = msgspec.json.Decoder(_Message)
+_encode: Final = msgspec.json.Encoder(order="sorted").encode
 
 
 def write_models(models: Sequence[Listed], wanted: str | None, query: str) -> bytes | None:
@@ -57,28 +57,26 @@ def write_models(models: Sequence[Listed], wanted: str | None, query: str) -> by
 def sticky_key(body: bytes) -> bytes:
     """The system text and the first message, without cache marks, which move from turn to turn.
 
-    Raises:
-        ClientError: the body is no JSON object.
+    Of each its beginning counts; empty when they cannot be read.
     """
     try:
         opening = jsontext.peek(body, _opening)
         first = _message.decode(opening.messages[0]).content if opening.messages else None
-    except JsonError as error:
-        raise invalid_json(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        kept = [_encode(_without_marks(content))[:MAX_STICKY_BYTES] for content in (opening.system, first)]
+    except (JsonError, msgspec.DecodeError, UnicodeError, RecursionError):
         return b""
-    return msgspec.json.encode([_without_marks(opening.system), _without_marks(first)])
+    return b"\n".join(kept)
 
 
 def _without_marks(content: Any) -> Any:
     """A string is the same as one text block."""
     if isinstance(content, str):
-        return [{"type": "text", "text": content}]
+        return [{"type": "text", "text": content[:MAX_STICKY_BYTES]}]
     if not isinstance(content, list):
         return content
     return [
         {name: value for name, value in block.items() if name != "cache_control"} if isinstance(block, dict) else block
-        for block in content
+        for block in content[:MAX_STICKY_BLOCKS]
     ]
 
 

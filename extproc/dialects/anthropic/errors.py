@@ -26,6 +26,7 @@ _TYPES: Final[Mapping[Kind, str]] = {
     Kind.TIMEOUT: "timeout_error",
     Kind.SERVER: "api_error",
 }
+_TYPES_BY_STATUS: Final[Mapping[tuple[int, Kind], str]] = {(429, Kind.BILLING): "rate_limit_error"}
 #: The vendor's word -> its kind, and the status that it has as a reply.
 _KINDS: Final[Mapping[str, tuple[Kind, int]]] = {
     "invalid_request_error": (Kind.INVALID_REQUEST, 400),
@@ -52,13 +53,23 @@ _KIND_BY_STATUS: Final[Mapping[int, Kind]] = {
     504: Kind.TIMEOUT,
     529: Kind.OVERLOADED,
 }
+#: Refusals of the gateway's own credential: the vendor's words may show a part of it, or name the account.
+_WITHHELD: Final[Mapping[Kind, str]] = {
+    Kind.AUTHENTICATION: "the Anthropic API did not accept the credential that it was given",
+    Kind.PERMISSION: "the Anthropic API does not allow this to the credential that it was given",
+}
 #: What a prompt that does not fit is called; tools react to the beginning of the message (unconfirmed).
 _TOO_LONG: Final = "prompt is too long"
 
 
 def write_error(error: ApiError) -> bytes:
-    """The body of an error reply."""
-    word = "conflict_error" if error.status == 409 else _TYPES[error.kind]
+    """The body of an error reply. Its type goes with the status where the status is told as another than the kind's.
+
+    A vendor's account without money is shown as 429 to clients of the gateway (see ``exchange.replies.shown``).
+    """
+    word = _TYPES_BY_STATUS.get((error.status, error.kind)) or _TYPES[error.kind]
+    if error.status == 409:
+        word = "conflict_error"
     message = error.message
     if error.kind is Kind.CONTEXT_LENGTH and not message.startswith(_TOO_LONG):
         message = f"{_TOO_LONG}: {message}"
@@ -71,7 +82,7 @@ def error_event(error: ApiError) -> bytes:
 
 
 def read_error(status: int, body: bytes) -> ApiError:
-    """The error of a reply that is not 2xx; never raises."""
+    """The error of a reply that is not 2xx; never raises. Neither 401 nor 403 passes the vendor's message on."""
     try:
         decoded = msgspec.json.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -95,6 +106,9 @@ def read_error_object(error: Any, status: int | None = None) -> ApiError:
         kind = Kind.CONTEXT_LENGTH
     if kind is Kind.NOT_FOUND and told is not None and told.startswith("model:"):
         kind = Kind.MODEL_NOT_FOUND
+    withheld = _WITHHELD.get(kind) or _WITHHELD.get(_kind_of(status))
+    if withheld is not None:
+        return ApiError(status, kind, withheld, native_type=native)
     message = told or f"the Anthropic API reported {native or 'an error'} and gave no message"
     return ApiError(status, kind, message, native_type=native, vendor=told is not None)
 

@@ -5,11 +5,13 @@ conversation that holds reasoning with the gateway's mark (of another maker, or 
 again where these blocks stand: the upstream could not check them.
 """
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import msgspec
 
-from extproc.conversation.provenance import is_marked, origin_of, unmarked
+from extproc.conversation.errors import Loss
+from extproc.conversation.provenance import ANOTHERS, is_marked, origin_of, unmarked
 from extproc.conversation.response import NO_USAGE, Usage
 from extproc.dialects.anthropic.models import capabilities_of
 from extproc.dialects.anthropic.usage import read_counts
@@ -20,6 +22,8 @@ from extproc.wire.errors import JsonError
 #: How a marked signature begins; no body without it holds one.
 _MARK: Final = b"llmr1."
 _UNMARKED_ORIGIN: Final = "anthropic"
+_OFF: Final = b'{"type":"disabled"}'
+_LOST_THINKING: Final = "the turn that called the tools has lost its thinking block; it goes on without thinking"
 _MEMBER_BY_TYPE: Final = {"thinking": "signature", "redacted_thinking": "data"}
 
 
@@ -47,6 +51,11 @@ class _Block(msgspec.Struct):
     data: str = ""
 
 
+class _Thinking(msgspec.Struct):
+    thinking: Any = None
+
+
+_thinking: Final = msgspec.json.Decoder(_Thinking)
 _model: Final = msgspec.json.Decoder(_Model)
 _answer: Final = msgspec.json.Decoder(_Answer)
 _conversation: Final = msgspec.json.Decoder(_Conversation)
@@ -72,6 +81,22 @@ def edit(body: bytes, *, model: str | None) -> bytes:
     return body
 
 
+def edit_losses(body: bytes, *, model: str | None) -> tuple[Loss, ...]:
+    """What ``edit`` takes out: the first block of reasoning, which stands for all of it, and manual thinking."""
+    if _MARK not in body:
+        return ()
+    try:
+        named = jsontext.peek(body, _model).model
+    except JsonError:
+        return ()
+    contents, keep = _read_contents(body, model or named or "")
+    if keep:
+        return ()
+    first = next(f"messages[{i}].content[{content.first}]" for i, content in enumerate(contents) if content.first >= 0)
+    lost = Loss(first, "drop", ANOTHERS)
+    return (lost, Loss("thinking", "drop", _LOST_THINKING)) if _thinks_without(body, contents) else (lost,)
+
+
 def read_usage(body: bytes) -> tuple[Usage, str | None]:
     """Usage and model of a whole message; nothing known of anything else."""
     try:
@@ -94,18 +119,42 @@ def _with_own_thinking(body: bytes, model: str) -> bytes:
 
     A body that is no conversation is left for the upstream to refuse.
     """
-    try:
-        messages = _conversation.decode(body).messages
-        contents = [_Content(message) for message in messages]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    contents, keep = _read_contents(body, model)
+    if not contents:
         return body
-    marks = [mark for content in contents for mark in content.marks]
-    if not marks:
-        return body
-    own = {_UNMARKED_ORIGIN, origin_of(capabilities_of(model), model)}
-    keep = all(unmarked(mark, None)[1] in own and unmarked(mark, None)[0] for mark in marks)
+    if not keep and _thinks_without(body, contents):
+        body = jsontext.replace_member(body, "thinking", _OFF)
     edited = [content.edited(keep=keep) for content in contents]
     return jsontext.replace_member(body, "messages", b"[" + b",".join(text for text in edited if text) + b"]")
+
+
+def _read_contents(body: bytes, model: str) -> "tuple[list[_Content], bool]":
+    """The messages, and whether reasoning in them stays; none when no mark is in them or they cannot be read."""
+    try:
+        contents = [_Content(message) for message in _conversation.decode(body).messages]
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return [], True
+    marks = [mark for content in contents for mark in content.marks]
+    if not marks:
+        return [], True
+    own = {_UNMARKED_ORIGIN, origin_of(capabilities_of(model), model)}
+    return contents, all(unmarked(mark, None)[1] in own and unmarked(mark, None)[0] for mark in marks)
+
+
+def _thinks_without(body: bytes, contents: "Sequence[_Content]") -> bool:
+    """Whether manual thinking is asked for inside a tool loop, whose calls must then begin with their thinking.
+
+    Without it the API answers 400, "Expected `thinking` or `redacted_thinking`, but found `tool_use`"
+    (RooCodeInc/Roo-Code #11238, BerriAI/litellm #25375).
+    """
+    last = next((content for content in reversed(contents) if content.answers), None)
+    if last is None or not last.calls:
+        return False
+    try:
+        asked = jsontext.peek(body, _thinking).thinking
+    except JsonError:
+        return False
+    return isinstance(asked, dict) and asked.get("type") == "enabled"
 
 
 class _Content:
@@ -114,11 +163,22 @@ class _Content:
     def __init__(self, message: msgspec.Raw) -> None:
         self._text = bytes(message)
         known = _message.decode(message)
-        listed = known.role == "assistant" and bytes(known.content).startswith(b"[")
+        self.answers = known.role == "assistant"
+        listed = self.answers and bytes(known.content).startswith(b"[")
         self._entries = _array.decode(known.content) if listed else []
         #: The signature or data of each block of reasoning, None for other blocks.
         self._signatures = [_maybe_signature(entry) for entry in self._entries]
         self.marks = [text for text in self._signatures if text is not None and is_marked(text)]
+
+    @property
+    def calls(self) -> bool:
+        """Whether tools are called in it."""
+        return any(_block.decode(entry).type == "tool_use" for entry in self._entries)
+
+    @property
+    def first(self) -> int:
+        """Where its first block of reasoning stands, -1 when it has none."""
+        return next((i for i, text in enumerate(self._signatures) if text is not None), -1)
 
     def edited(self, *, keep: bool) -> bytes:
         """The message without marks, or without reasoning; empty when nothing is left of it."""

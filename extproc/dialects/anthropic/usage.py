@@ -74,6 +74,11 @@ def read_tier(value: Any) -> str | None:
     return _TIERS.get(value.get("service_tier", "")) if isinstance(value, dict) else None
 
 
+def known_tier(service_tier: str | None) -> bool:
+    """Whether Anthropic has a word for the tier, or none is said."""
+    return service_tier is None or service_tier in _NATIVE_TIERS
+
+
 def write_usage(usage: Usage, service_tier: str | None = None) -> dict[str, Any]:
     """A message's ``usage``. Overlapping cache counts ("unadjusted" ones) never make a negative rest."""
     written = usage.cache_write_tokens or 0

@@ -119,7 +119,7 @@ class _Writer:
         self._names = names
         self._cache = cache
         self._losses = losses
-        self._documents = DocumentWriter(losses)
+        self._documents = DocumentWriter(losses, stored_files=capabilities.stored_files)
         self._keep_thinking = keep_thinking
         self._messages: list[_Message] = []
         # Where the user said nothing: fine beside another message of the user's, and else a refusal.
@@ -186,7 +186,7 @@ class _Writer:
             case Text():
                 self._text(block, message)
             case Image():
-                message.content.append(write_image(block, self._losses))
+                message.content.append(write_image(block, self._losses, stored_files=self._capabilities.stored_files))
                 self._cache.add(message.content, block.cache, block.path)
             case ToolCall():
                 self._call(block, message)
@@ -243,7 +243,7 @@ class _Writer:
             case Text(text=text):
                 return [{"text": text}] if text.strip() else []
             case Image():
-                return [write_image(block, self._losses)]
+                return [write_image(block, self._losses, stored_files=self._capabilities.stored_files)]
             case Document():
                 return [self._documents.write(block)]
             case SearchResult():

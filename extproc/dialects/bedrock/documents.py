@@ -11,6 +11,7 @@ from typing import Any
 
 from extproc.conversation.errors import Loss, Refusal
 from extproc.conversation.request import Document, Image, SearchResult, Text
+from extproc.dialects.bedrock.media import NOT_STORED
 
 _FORMATS = {
     "application/pdf": "pdf",
@@ -30,19 +31,31 @@ _INLINE = "send the file itself as a data URI, or its text"
 _UNFIT = re.compile(r"[^A-Za-z0-9()\[\]\- ]+")
 _SPACES = re.compile(r" {2,}")
 _MAX_NAME = 200
+#: Of a name, what stays whatever number comes behind it.
+_STEM = _MAX_NAME - 8
+#: The most documents that one request is written with. A guess: the service takes a handful in a message.
+MAX_DOCUMENTS = 1_000
 _UNNAMED = "document"
 
 
 class DocumentWriter:
     """Writes the documents of one request, in order: each name is given once."""
 
-    def __init__(self, losses: list[Loss]) -> None:
+    def __init__(self, losses: list[Loss], *, stored_files: bool) -> None:
         self._losses = losses
+        self._stored_files = stored_files
         self._names: set[str] = set()
+        #: By the stem of a name that was given already, the number that was tried last.
+        self._numbers: dict[str, int] = {}
 
     def write(self, document: Document) -> dict[str, Any]:
-        """A ``DocumentBlock``; raises ``Refusal`` for what has to be fetched, and for formats that Bedrock lacks."""
-        source, kind = _source(document)
+        """A ``DocumentBlock``.
+
+        Raises ``Refusal`` for what has to be fetched, formats that Bedrock lacks, and more than ``MAX_DOCUMENTS``.
+        """
+        if len(self._names) == MAX_DOCUMENTS:
+            raise Refusal(document.path, f"at most {MAX_DOCUMENTS} documents are taken in a request")
+        source, kind = _source(document, stored_files=self._stored_files)
         block: dict[str, Any] = {"name": self._name(document), "source": source}
         if kind is not None:
             block["format"] = kind
@@ -56,16 +69,21 @@ class DocumentWriter:
         stem, suffix = _split(document.filename or "")
         given = stem if suffix in _SUFFIXES else document.filename or ""
         fit = _SPACES.sub(" ", _UNFIT.sub(" ", given)).strip()[:_MAX_NAME].strip()
-        name, number = fit or _UNNAMED, 1
-        while name in self._names:
-            number += 1
-            tail = f" {number}"
-            name = (fit or _UNNAMED)[: _MAX_NAME - len(tail)].rstrip() + tail
+        name = self._numbered(fit or _UNNAMED)
         self._names.add(name)
         if given and name != given:
             self._losses.append(
                 Loss(document.path, "approx", "Bedrock takes no such document name; sent under another")
             )
+        return name
+
+    def _numbered(self, fit: str) -> str:
+        """The name itself, or with the next number that none before has."""
+        name, stem = fit, fit[:_STEM]
+        while name in self._names:
+            number = self._numbers[stem] = self._numbers.get(stem, 1) + 1
+            tail = f" {number}"
+            name = fit[: _MAX_NAME - len(tail)].rstrip() + tail
         return name
 
 
@@ -80,7 +98,7 @@ def write_search_result(result: SearchResult) -> dict[str, Any]:
     return {"searchResult": block}
 
 
-def _source(document: Document) -> tuple[dict[str, Any], str | None]:
+def _source(document: Document, *, stored_files: bool) -> tuple[dict[str, Any], str | None]:
     """The ``source`` of a document and its ``format``."""
     if document.data is not None:
         return {"bytes": document.data}, _format(document)
@@ -91,9 +109,11 @@ def _source(document: Document) -> tuple[dict[str, Any], str | None]:
     if document.blocks is not None:
         return {"content": _document_texts(document, document.blocks)}, None
     if document.url is not None and document.url.startswith("s3://"):
+        if not stored_files:
+            raise Refusal(document.path, f"{NOT_STORED}; {_INLINE}")
         return {"s3Location": {"uri": document.url}}, _format(document, document.url)
     if document.url is not None:
-        raise Refusal(document.path, f"Bedrock fetches no remote documents; {_INLINE}, or name an s3:// location")
+        raise Refusal(document.path, f"Bedrock fetches no remote documents; {_INLINE}")
     raise Refusal(document.path, f"Bedrock knows no stored files; {_INLINE}")
 
 

@@ -15,11 +15,16 @@ _FORMATS = {
 _FORMAT_BY_SUFFIX = {"png": "png", "jpg": "jpeg", "jpeg": "jpeg", "gif": "gif", "webp": "webp"}
 _AUDIO_FORMATS = frozenset({"mp3", "opus", "wav", "aac", "flac", "mp4", "ogg", "m4a", "pcm", "webm"})
 _WANTED = "Bedrock takes PNG, JPEG, GIF and WebP images"
+#: The service reads such a file as the gateway, which may be allowed more than the caller is.
+NOT_STORED = "this backend reads no s3:// locations for its clients (capability storedFiles)"
 _INLINE = "send a data URI (data:image/png;base64,...)"
 
 
-def write_image(image: Image, losses: list[Loss]) -> dict[str, Any]:
-    """An ``ImageBlock``; raises ``Refusal`` for remote images, stored files and other formats."""
+def write_image(image: Image, losses: list[Loss], *, stored_files: bool) -> dict[str, Any]:
+    """An ``ImageBlock``; raises ``Refusal`` for remote images, stored files and other formats.
+
+    ``stored_files``: images in S3 may be named.
+    """
     if image.detail not in {None, "auto"}:
         losses.append(Loss(image.path, "drop", "Bedrock has no image detail level"))
     if image.data is not None:
@@ -28,9 +33,11 @@ def write_image(image: Image, losses: list[Loss]) -> dict[str, Any]:
             raise Refusal(image.path, f"{_WANTED}; convert the image, or name its true media type")
         return {"image": {"format": kind, "source": {"bytes": image.data}}}
     if image.url is not None and image.url.startswith("s3://"):
+        if not stored_files:
+            raise Refusal(image.path, f"{NOT_STORED}; {_INLINE}")
         return {"image": {"format": _stored_format(image), "source": {"s3Location": {"uri": image.url}}}}
     if image.url is not None:
-        raise Refusal(image.path, f"Bedrock fetches no remote images; {_INLINE}, or name an s3:// location")
+        raise Refusal(image.path, f"Bedrock fetches no remote images; {_INLINE}")
     raise Refusal(image.path, f"Bedrock knows no stored files; {_INLINE}")
 
 

@@ -9,7 +9,7 @@ topP); OpenAI models on Converse (github.com/anomalyco/opencode #48195: ``reason
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from extproc.conversation.capabilities import Capabilities, ReasoningStyle
 from extproc.conversation.errors import Loss, Refusal
@@ -56,6 +56,8 @@ def plan_reasoning(request: Request, capabilities: Capabilities, losses: list[Lo
         losses.append(Loss(asked.path, "drop", "the model does not think while a tool call is demanded"))
         return ReasoningPlan()
     losses += found
+    if asked.mode == "between_tools" and plan.thinks and capabilities.reasoning in _WITHOUT_MODES:
+        losses.append(Loss(asked.path, "approx", "the model cannot think only between tools; it thinks as it does"))
     return plan
 
 
@@ -148,6 +150,8 @@ def _openai(asked: Reasoning, _request: Request, _capabilities: Capabilities, lo
     return ReasoningPlan({"reasoning": {"effort": effort}}, thinks=effort != "none")
 
 
+#: Whose thinking is more or less, and never at certain places only.
+_WITHOUT_MODES: Final = frozenset({"nova", "gpt_oss", "openai"})
 _Writer = Callable[[Reasoning, Request, Capabilities, list[Loss]], ReasoningPlan]
 _STYLES: Mapping[ReasoningStyle, _Writer] = {
     "none": _none,

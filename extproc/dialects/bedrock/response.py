@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from extproc.conversation.request import Text, Thinking, ToolCall
-from extproc.conversation.response import NO_USAGE, Response, Stop, maybe_count
+from extproc.conversation.response import CUT_SHORT, NO_USAGE, Response, Stop, maybe_count
 from extproc.dialects.bedrock.citations import read_citations
 from extproc.dialects.bedrock.errors import bad_answer
 from extproc.dialects.bedrock.output_tool import unwrapped
@@ -21,8 +21,25 @@ from extproc.dialects.bedrock.shapes import (
     maybe_sequence,
 )
 from extproc.dialects.contract import UpstreamRequest
+from extproc.wire import jsontext
+
+
+class _NamedMessage(msgspec.Struct):
+    content: list[dict[str, msgspec.Raw]]
+
+
+class _NamedOutput(msgspec.Struct):
+    message: _NamedMessage
+
+
+class _Named(msgspec.Struct):
+    """The names of what an answer holds."""
+
+    output: _NamedOutput
+
 
 _DECODER = msgspec.json.Decoder(ConverseResponse)
+_NAMES_DECODER = msgspec.json.Decoder(_Named)
 _COUNT_DECODER = msgspec.json.Decoder(CountTokensResponse)
 
 
@@ -33,7 +50,7 @@ def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest
     operation, for one, is a 200 with another shape), and for an answer that the model itself broke.
     """
     try:
-        answer = _DECODER.decode(body)
+        answer = jsontext.decoded(_DECODER, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_answer(f"its body cannot be read as a Converse answer: {error}") from error
     if answer.output is None or answer.output.message is None:
@@ -43,6 +60,8 @@ def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest
     if stop is Stop.MALFORMED:
         raise bad_answer(f"the model broke off its answer ({native})")
     blocks, losses = _read_blocks(answer.output.message, body, sent.tool_names)
+    if losses and not blocks and stop not in CUT_SHORT:
+        raise bad_answer(f"it holds nothing that can be passed on ({losses[0].rpartition('.')[2]})")
     trace = answer.trace or Trace()
     response = Response(
         blocks=blocks,
@@ -75,14 +94,15 @@ def _read_blocks(
     message: Message, body: bytes, tool_names: Mapping[str, str]
 ) -> tuple[tuple[Text | Thinking | ToolCall, ...], tuple[str, ...]]:
     blocks: list[Text | Thinking | ToolCall] = []
-    losses: list[str] = []
+    lost: list[int] = []
     for position, block in enumerate(message.content):
         known = _maybe_block(block, tool_names)
         if known is None:
-            losses.append(f"output.message.content[{position}].{_member(body, position)}")
+            lost.append(position)
         else:
             blocks.append(known)
-    return tuple(blocks), tuple(losses)
+    names = _members(body) if lost else ()
+    return tuple(blocks), tuple(f"output.message.content[{position}].{names[position]}" for position in lost)
 
 
 def _maybe_block(block: ContentBlock, tool_names: Mapping[str, str]) -> Text | Thinking | ToolCall | None:
@@ -107,7 +127,10 @@ def _maybe_call(tool_use: ToolUse, tool_names: Mapping[str, str]) -> ToolCall | 
     return ToolCall("", tool_use.tool_use_id, name, bytes(tool_use.input).decode())
 
 
-def _member(body: bytes, position: int) -> str:
-    """The name of a content block that has none of the members we read."""
-    names = sorted(msgspec.json.decode(body)["output"]["message"]["content"][position])
-    return names[0] if names else "(empty)"
+def _members(body: bytes) -> list[str]:
+    """What each content block of the answer is, by the name of its member."""
+    try:
+        named = _NAMES_DECODER.decode(body).output.message.content
+    except msgspec.DecodeError as error:
+        raise bad_answer(f"its body cannot be read as a Converse answer: {error}") from error
+    return [min(block, default="(empty)") for block in named]

@@ -33,9 +33,9 @@ from extproc.conversation.events import (
     ThinkingDelta,
     ToolStarted,
 )
-from extproc.conversation.response import Stop
+from extproc.conversation.response import CUT_SHORT, Stop
 from extproc.dialects.bedrock.citations import maybe_citation
-from extproc.dialects.bedrock.errors import read_exception
+from extproc.dialects.bedrock.errors import read_error_frame, read_exception
 from extproc.dialects.bedrock.output_tool import OutputToolStream
 from extproc.dialects.bedrock.shapes import (
     STOPS,
@@ -97,6 +97,9 @@ class ConverseStreamReader:
         self._started = False
         self._stop: Stop | None = None
         self._native_stop = ""
+        self._metered = False
+        self._broken: str | None = None
+        self._first_lost: str | None = None
         self._over = False
         # Open tool calls by block index: True once an argument arrived. Calls that the service runs itself: ignored.
         self._tools: dict[int, bool] = {}
@@ -123,11 +126,24 @@ class ConverseStreamReader:
             return ()
         if self._stop is None:
             self._fail("the stream from Bedrock ended before the answer did")
-        elif self._stop is Stop.MALFORMED:
-            self._malformed()
+        elif self._broken is not None:
+            self._fail(self._broken)
+        elif (damage := self._maybe_damage()) is not None:
+            self._damaged(damage)
         else:
+            if not self._metered:
+                # Whole for the client, who got its end; that nobody can be billed for it stands in the record.
+                self._out.append(Lost("metadata.usage"))
             self._end(Ended())
         return self._taken()
+
+    def _maybe_damage(self) -> FrameError | None:
+        """What is wrong with the bytes that are left: they end inside a frame."""
+        try:
+            self._decoder.finish()
+        except FrameError as error:
+            return error
+        return None
 
     def _read_all(self, messages: Sequence[Message]) -> None:
         for message in messages:
@@ -139,10 +155,9 @@ class ConverseStreamReader:
                 return
         if self._decoder.failed:
             # A frame after these is broken; waiting for the next chunk would only delay the news.
-            try:
-                self._decoder.finish()
-            except FrameError as error:
-                self._damaged(error)
+            damage = self._maybe_damage()
+            if damage is not None:
+                self._damaged(damage)
 
     def _read(self, message: Message) -> None:
         kind = message.headers.get(":message-type")
@@ -153,9 +168,7 @@ class ConverseStreamReader:
         elif kind == "exception":
             self._end(Fault(read_exception(message.exception_type, message.payload)))
         elif kind == "error":
-            told, code = message.error_message, message.error_code or None
-            error = ApiError(500, Kind.SERVER, told or "Bedrock gave no message", native_type=code, vendor=bool(told))
-            self._end(Fault(error))
+            self._end(Fault(read_error_frame(message.error_code, message.error_message)))
 
     def _message_start(self, _payload: bytes) -> None:
         self._begin()
@@ -207,6 +220,7 @@ class ConverseStreamReader:
     def _lose(self, index: int, kind: str) -> None:
         if index not in self._ignored:
             self._ignored.add(index)
+            self._first_lost = self._first_lost or kind
             self._out.append(Lost(f"output.message.content[{index}].{kind}"))
 
     def _thinking(self, index: int, delta: ReasoningDelta) -> None:
@@ -238,26 +252,32 @@ class ConverseStreamReader:
         self._out.extend(ArgumentsDelta(index, "{}") for index, begun in self._tools.items() if not begun)
         self._tools.clear()
         self._handlers = self._AFTER_STOP
-        if self._stop is not Stop.MALFORMED:
+        self._broken = self._maybe_broken(self._stop)
+        if self._broken is None:
             sequence = maybe_sequence(told.additional_model_response_fields)
             self._out.append(Stopped(self._stop, self._native_stop, sequence))
+
+    def _maybe_broken(self, stop: Stop) -> str | None:
+        """Why there is no answer after all. Told when the usage was seen: broken answers are billed, too."""
+        if stop is Stop.MALFORMED:
+            return f"the model broke off its answer ({self._native_stop})"
+        if self._first_lost is not None and not self._blocks and stop not in CUT_SHORT:
+            return f"the answer from Bedrock holds nothing that can be passed on ({self._first_lost})"
+        return None
 
     def _metadata(self, payload: bytes) -> None:
         metadata = _METADATA.decode(payload)
         if metadata.usage is not None:
+            self._metered = True
             tier = metadata.service_tier.type if metadata.service_tier else None
             self._out.append(Metered(metadata.usage.neutral(), tier))
-        if self._stop is Stop.MALFORMED:
-            self._malformed()
+        if self._broken is not None:
+            self._fail(self._broken)
         elif self._stop is not None:
             self._end(Ended())
 
     def _went_on(self, _payload: bytes) -> None:
         self._fail("Bedrock went on after it had stopped its answer")
-
-    def _malformed(self) -> None:
-        # Held back until the usage was seen: broken answers are billed, too.
-        self._fail(f"the model broke off its answer ({self._native_stop})")
 
     def _damaged(self, error: FrameError) -> None:
         self._fail(f"the stream from Bedrock is damaged: {error}")

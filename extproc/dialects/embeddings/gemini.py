@@ -14,6 +14,7 @@ from extproc.conversation.errors import Loss
 from extproc.dialects.contract import EmbeddingsDialect, UpstreamRequest
 from extproc.dialects.embeddings.answers import answered, check_limit, decoded
 from extproc.dialects.embeddings.google import google_losses, maybe_task
+from extproc.dialects.google_models import resource_name
 
 MAX_TEXTS: Final = 100
 
@@ -47,10 +48,11 @@ class Gemini:
         losses = google_losses(request, model, _WORDS)
         if request.truncate is not None:
             losses.append(Loss("truncate", "drop", "the Gemini API does not say what it does with too long a text"))
-        named = model if model.startswith(("models/", "tunedModels/")) else f"models/{model.removeprefix('google/')}"
         settings = {"taskType": maybe_task(request), "outputDimensionality": request.dimensions}
         known = {name: value for name, value in settings.items() if value is not None}
-        requests = [{"model": named, "content": {"parts": [{"text": text}]}, **known} for text in request.inputs]
+        requests = [
+            {"model": resource_name(model), "content": {"parts": [{"text": text}]}, **known} for text in request.inputs
+        ]
         return UpstreamRequest(msgspec.json.encode({"requests": requests}), tuple(losses))
 
     def read_response(self, body: bytes, headers: Mapping[str, str], request: EmbeddingsRequest) -> EmbeddingsResponse:

@@ -10,13 +10,14 @@ threads named (2026-11-22):
 4. The last ``finishReason`` is the one that counts: older models say STOP in every piece. So it is told at the end of
    the bytes, which is the only end that there is. Bytes that end without any are a cut answer.
 5. Usage counts are running totals, and early pieces say less (BerriAI/litellm, envoyproxy/ai-gateway #1829).
-6. A blocked prompt is a 200 without candidates.
+6. A blocked prompt is a 200 without candidates; one that is found out late cuts the answer.
+7. Code that the service ran itself is text (``code``). An answer that holds nothing else that could be told is none.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -37,13 +38,15 @@ from extproc.conversation.events import (
     ToolStarted,
     VendorDelta,
 )
-from extproc.conversation.response import Stop, TokenLogprob
+from extproc.conversation.response import CUT_SHORT, Stop, TokenLogprob
 from extproc.dialects.gemini import signatures
+from extproc.dialects.gemini.code import maybe_fenced
 from extproc.dialects.gemini.errors import read_fault
 from extproc.dialects.gemini.ids import made_up_id
 from extproc.dialects.gemini.shapes import (
     STOPS,
     TRAFFIC_TYPE,
+    UNKNOWN,
     Answer,
     Candidate,
     FunctionCall,
@@ -51,8 +54,14 @@ from extproc.dialects.gemini.shapes import (
     Part,
     UsageMetadata,
 )
+from extproc.dialects.gemini.tolerance import read_tolerantly
+from extproc.wire import jsontext
 
 _DECODER = msgspec.json.Decoder(Answer)
+#: The proto's default value, which says nothing.
+_NO_REASON: Final = "BLOCK_REASON_UNSPECIFIED"
+#: What OpenAI says of a token that is not among the likeliest; JSON has no infinity.
+_UNLIKELY: Final = -9999.0
 
 
 @dataclass(slots=True)
@@ -67,6 +76,11 @@ class _Told:
     said: bool = False
     finish: str | None = None
     message: str | None = None
+    lost: str | None = None
+
+    def is_unreadable(self) -> bool:
+        """Whether there was something, and nothing of it could be told."""
+        return self.lost is not None and self.block < 0 and not self.called
 
     def is_empty(self) -> bool:
         """Whether nothing was told, not even why."""
@@ -92,7 +106,7 @@ class AnswerReader:
         if self.over:
             return ()
         try:
-            answer = _DECODER.decode(piece)
+            answer = self._decoded(piece)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return self.fail(f"Gemini sent an answer that cannot be read: {error}")
         if answer.error is not None:
@@ -102,7 +116,7 @@ class AnswerReader:
             self._seed = sha256(piece).digest()
             self._out.append(Started(answer.response_id, answer.model_version))
         feedback = answer.prompt_feedback
-        if feedback is not None and feedback.block_reason:
+        if feedback is not None and feedback.block_reason and feedback.block_reason != _NO_REASON:
             self._blocked = feedback.block_reason, feedback.block_reason_message
         for candidate in answer.candidates or ():
             self._candidate(candidate)
@@ -124,7 +138,7 @@ class AnswerReader:
             return self._end(Ended())
         if not self._told:
             return self.fail("the answer from Gemini holds no candidate")
-        if cut_without_reason and any(told.finish is None for told in self._told.values()):
+        if self._blocked is None and cut_without_reason and any(told.finish is None for told in self._told.values()):
             return self.fail("the stream from Gemini ended before the answer did")
         for number in sorted(self._told):
             told = self._told[number]
@@ -132,11 +146,18 @@ class AnswerReader:
             if told.held is not None:
                 self._signed(told, told.held)
             stopped = self._stopped(told)
-            if stopped is None:
-                told_why = f": {told.message}" if told.message else ""
-                return self.fail(f"the model broke off its answer ({told.finish or 'no reason given'}){told_why}")
+            if isinstance(stopped, str):
+                return self.fail(stopped)
             self._out.append(stopped)
         return self._end(Ended())
+
+    def _decoded(self, piece: bytes) -> Answer:
+        try:
+            return jsontext.decoded(_DECODER, piece)
+        except msgspec.ValidationError:
+            answer, lost = read_tolerantly(piece)
+        self._out += [Lost(path) for path in lost]
+        return answer
 
     def fail(self, message: str) -> Sequence[Event]:
         """What the gateway itself finds wrong with the answer."""
@@ -157,24 +178,36 @@ class AnswerReader:
         told.message = candidate.finish_message or told.message
 
     def _part(self, told: _Told, part: Part) -> None:
-        signature = part.thought_signature or None
-        nothing_new = not part.text and signature is None and part.function_call is None
-        if part.text is not None and nothing_new:
+        text, signature = part.text, part.thought_signature or None
+        if text is None and (code := maybe_fenced(part.executable_code, part.code_execution_result)) is not None:
+            # What is signed is the code, as which it cannot go back.
+            text, signature = code, None
+        if text == "" and signature is None and part.function_call is None:
             return
         if told.held is not None:
             self._signed(told, signatures.alone(told.held))
             told.held = None
         if part.function_call is not None:
             self._call(told, part.function_call, signature)
-        elif part.thought and part.text is not None and (part.text or told.kind == "thought"):
-            self._thought(told, part.text, signature)
-        elif part.text:
-            self._text(told, part.text, signature)
-        elif signature is not None:
+        elif part.thought and text is not None and (text or told.kind == "thought"):
+            self._thought(told, text, signature)
+        elif text:
+            self._text(told, text, signature)
+        else:
+            self._without_text(told, part, signature)
+
+    def _without_text(self, told: _Told, part: Part, signature: str | None) -> None:
+        """A signature that stands alone, or what has no neutral form: images are signed, too."""
+        member = part.unread()
+        if signature is None or member != UNKNOWN:
+            self._lose(told, member)
+        if signature is not None:
             self._close(told)
             told.held = signature
-        else:
-            self._out.append(Lost(f"candidates[{told.number}].content.parts[].{part.unread()}"))
+
+    def _lose(self, told: _Told, member: str) -> None:
+        told.lost = told.lost or member
+        self._out.append(Lost(f"candidates[{told.number}].content.parts[].{member}"))
 
     def _text(self, told: _Told, text: str, signature: str | None) -> None:
         if signature is not None:
@@ -197,7 +230,7 @@ class AnswerReader:
 
     def _call(self, told: _Told, call: FunctionCall, signature: str | None) -> None:
         if not call.name:
-            self._out.append(Lost(f"candidates[{told.number}].content.parts[].functionCall"))
+            self._lose(told, "functionCall")
             return
         self._close(told)
         if signature is not None:
@@ -242,17 +275,24 @@ class AnswerReader:
         if metadata.traffic_type and metadata.traffic_type != before:
             self._out.append(VendorDelta({TRAFFIC_TYPE: metadata.traffic_type}))
 
-    def _stopped(self, told: _Told) -> Stopped | None:
-        """None when the model failed, and all there is to tell is that."""
+    def _stopped(self, told: _Told) -> Stopped | str:
+        """How it ended, or in words why there is nothing to tell but that."""
         native = told.finish or ""
         stop = STOPS.get(native)
+        if self._blocked is not None and stop is not Stop.FILTERED:
+            reason, message = self._blocked
+            why = message or f"the prompt was blocked: {reason}"
+            return Stopped(Stop.FILTERED, reason, explanation=why, candidate=told.number)
         if stop is None:
             # One of several answers may fail without taking the others with it.
             if not (told.called or told.said or len(self._told) > 1):
-                return None
+                told_why = f": {told.message}" if told.message else ""
+                return f"the model broke off its answer ({native or 'no reason given'}){told_why}"
             stop = Stop.TOOL_CALLS if told.called else Stop.UNKNOWN
         elif stop is Stop.END and told.called:
             stop = Stop.TOOL_CALLS
+        if told.is_unreadable() and stop not in CUT_SHORT and len(self._told) == 1:
+            return f"the answer from Gemini holds nothing that can be passed on ({told.lost})"
         explanation = told.message if stop is Stop.FILTERED else None
         return Stopped(stop, native, explanation=explanation, candidate=told.number)
 
@@ -278,8 +318,8 @@ def _logprobs(told: Logprobs) -> tuple[TokenLogprob, ...]:
     return tuple(
         TokenLogprob(
             chosen.token,
-            chosen.log_probability,
-            top=tuple(TokenLogprob(top.token, top.log_probability) for top in tops[at].candidates)
+            max(_UNLIKELY, chosen.log_probability),
+            top=tuple(TokenLogprob(top.token, max(_UNLIKELY, top.log_probability)) for top in tops[at].candidates)
             if at < len(tops)
             else (),
         )

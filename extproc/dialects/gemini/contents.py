@@ -90,7 +90,8 @@ class _Writer:
             self._losses.append(Loss(turn.path, "approx", reason))
         role: Literal["user", "model"] = "model" if turn.role == "assistant" else "user"
         before = self._written
-        for block in turn.blocks:
+        # Results answer the content before, whatever else the same message says.
+        for block in sorted(turn.blocks, key=lambda block: not isinstance(block, ToolResult)):
             self._block(block, role, turn.path)
         if self._signature is not None:
             self._content(role, turn.path).parts.append(self._signed({"text": ""}))

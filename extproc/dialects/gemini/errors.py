@@ -12,6 +12,7 @@ from typing import Any, Final
 import msgspec
 
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
+from extproc.dialects.vendor_words import shortened
 
 #: ``google.rpc.Code`` words, with the HTTP status that each has as a reply.
 _KINDS: Final[Mapping[str, tuple[Kind, int]]] = {
@@ -46,10 +47,11 @@ _KIND_BY_STATUS: Final[Mapping[int, Kind]] = {
 # "The input token count (1196265) exceeds the maximum number of tokens allowed (1048575)."; on Vertex AI "the input
 # token count is 32769 but model only supports up to 32768".
 _TOO_LONG: Final = ("input token count", "exceeds the maximum number of tokens", "input context is too long")
-# The gateway's own project, account and key are no business of the caller's.
-_OWN: Final = re.compile(
+#: The gateway's own project, account and key, which are no business of the caller's. Each run of letters is read from
+#: its beginning only, and once: a message may be one run from end to end.
+OWN_NAMES: Final = re.compile(
     r"//[\w.-]+\.googleapis\.com/[\w.@:/-]+|\bprojects?[/ ](?:number )?[\w:.-]+(?:/[\w.@/-]+)?"
-    r"|[\w.-]+@[\w.-]+\.gserviceaccount\.com|\bapi_key:[\w-]+|\bAIza[\w-]{20,}",
+    r"|(?<![\w.-])[\w.-]++@[\w.-]+\.gserviceaccount\.com|\bapi_key:[\w-]+|\bAIza[\w-]{20,}",
 )
 #: Reasons of ``google.rpc.ErrorInfo`` that speak of the key, though the status says INVALID_ARGUMENT.
 _KEY_REASONS: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
@@ -98,7 +100,7 @@ def _api_error(fields: dict[str, Any], status: int | None) -> ApiError:
         return ApiError(status, kind, nothing, native_type=native, retry_after=retry)
     if kind is Kind.INVALID_REQUEST and any(phrase in message.lower() for phrase in _TOO_LONG):
         kind = Kind.CONTEXT_LENGTH
-    message = _OWN.sub("(a Google Cloud identity or resource)", message) + _violations(told)
+    message = OWN_NAMES.sub("(a Google Cloud identity or resource)", shortened(message + _violations(told)))
     return ApiError(status, kind, message, native_type=native, vendor=True, retry_after=retry)
 
 

@@ -22,7 +22,8 @@ class Frames:
 
     def __init__(self) -> None:
         self.error: FrameError | None = None
-        self._head: bytes | None = b""  # nothing but blanks so far; None once the form is known
+        #: A byte order mark or its beginning, while nothing else but blanks came; None once the form is known.
+        self._head: bytes | None = b""
         #: None where the stream is JSON from its first byte on.
         self._events: SseParser | None = SseParser()
         #: In use once JSON was seen where it stands alone.
@@ -31,14 +32,18 @@ class Frames:
     def feed(self, chunk: bytes) -> list[bytes]:
         """The JSON texts that this chunk completes."""
         if self._head is not None:
-            chunk = self._head + chunk
-            start = chunk.removeprefix(_BOM).lstrip(_BLANK)[:1]
-            if not start or _BOM.startswith(chunk):
+            # Blanks are not kept: who sends many of them, one by one, would have them all read again each time.
+            chunk = (self._head + chunk).lstrip(_BLANK)
+            if _BOM.startswith(chunk):
                 self._head = chunk
                 return []
-            self._head = None
-            if start in b"[{":
-                self._events, self._objects, chunk = None, JsonObjectCutter(), chunk.removeprefix(_BOM)
+            start = chunk.removeprefix(_BOM).lstrip(_BLANK)
+            if not start:
+                self._head = _BOM
+                return []
+            self._head, chunk = None, start
+            if chunk[:1] in b"[{":
+                self._events, self._objects = None, JsonObjectCutter()
         out: list[bytes] = []
         try:
             if self._events is not None:

@@ -6,7 +6,7 @@ public and signed ``https`` addresses, though not for every old model; ``gs://``
 """
 
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from extproc.conversation.errors import Loss, Refusal
 from extproc.conversation.request import Audio, Document, Image, SearchResult, Text
@@ -39,6 +39,9 @@ _BY_SUFFIX: Final = {
 _DETAILS: Final = {"low": "LOW", "high": "HIGH", "original": "ULTRA_HIGH"}
 _WANTED_IMAGE: Final = "Gemini takes PNG, JPEG, WebP, HEIC and HEIF images"
 _WANTED_FILE: Final = "Gemini takes PDF, text, JSON, images, audio and video"
+#: Google reads such a file as the gateway, which may be allowed more than the caller is.
+_NOT_STORED: Final = "this backend reads no gs:// addresses and uploaded files for its clients (capability storedFiles)"
+_UPLOADS: Final = "generativelanguage.googleapis.com"
 _INLINE: Final = "send it inline, as base64 data"
 
 
@@ -100,17 +103,23 @@ class MediaWriter:
     def search_result(self, result: SearchResult) -> list[Part]:
         """A search result as text, which cannot be cited."""
         self._losses.append(Loss(result.path, "approx", "Gemini has no search results; sent as text"))
+        if result.citations:
+            self._losses.append(Loss(result.path, "drop", "Gemini cites no search results"))
         words = "\n".join(block.text for block in result.blocks)
         return _texts(f"{result.title}\n{result.source}\n\n{words}")
 
     def _remote(self, url: str, media_type: str | None, path: str) -> Part:
-        scheme = url.split(":", 1)[0].lower()
-        if scheme == "gs":
+        address = _split(url, path)
+        if address.scheme == "gs":
             if not self._to.hosted:
                 raise Refusal(path, f"only Vertex AI reads gs:// addresses; {_INLINE}")
-        elif scheme not in {"http", "https"} or not self._to.fetches_urls:
+        elif address.scheme not in {"http", "https"} or not self._to.fetches_urls:
             raise Refusal(path, f"Gemini does not fetch this address; {_INLINE}")
-        kind = _readable(media_type) or _by_suffix(urlsplit(url).path)
+        if address.username is not None or address.password is not None:
+            raise Refusal(path, f"the address holds a user name or a password; {_INLINE}")
+        if not self._to.capabilities.stored_files and (address.scheme == "gs" or _is_upload(address)):
+            raise Refusal(path, f"{_NOT_STORED}; {_INLINE}")
+        kind = _readable(media_type) or _by_suffix(address.path)
         if kind is None:
             raise Refusal(
                 path, f"Gemini wants to know the type of a remote file; end the address in .png, or {_INLINE}"
@@ -120,6 +129,18 @@ class MediaWriter:
 
 def _texts(text: str) -> list[Part]:
     return [{"text": text}] if text.strip() else []
+
+
+def _split(url: str, path: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError as error:
+        raise Refusal(path, "is no address that can be read") from error
+
+
+def _is_upload(address: SplitResult) -> bool:
+    """A file that was uploaded to the Gemini API under the gateway's key."""
+    return (address.hostname or "").rstrip(".") == _UPLOADS
 
 
 def _by_suffix(name: str) -> str | None:

@@ -14,6 +14,7 @@ from extproc.dialects.contract import Destination, UpstreamRequest
 from extproc.dialects.gemini.contents import write_contents, write_system
 from extproc.dialects.gemini.settings import maybe_labels, maybe_tier, write_config, write_rest
 from extproc.dialects.gemini.tools import plan_tools
+from extproc.dialects.google_models import resource_name
 
 _ENCODER = msgspec.json.Encoder()
 #: What a cached content holds already, and may not be said again beside it.
@@ -35,8 +36,7 @@ def write_count(request: Request, destination: Destination) -> UpstreamRequest:
     if destination.hosted:
         body = {name: members[name] for name in _COUNTED if name in members}
     else:
-        model = destination.model.removeprefix("models/")
-        body = {"generateContentRequest": {"model": f"models/{model}", **members}}
+        body = {"generateContentRequest": {"model": resource_name(destination.model), **members}}
     return UpstreamRequest(_ENCODER.encode(body), tuple(losses))
 
 
@@ -44,7 +44,7 @@ def _members(request: Request, destination: Destination, losses: list[Loss]) -> 
     capabilities = destination.capabilities
     config = write_config(request, capabilities, losses)
     tools = plan_tools(request, capabilities, losses)
-    fields = write_rest(request, config, losses)
+    fields = write_rest(request, config, losses, stored_files=capabilities.stored_files)
     members: dict[str, Any] = {
         "systemInstruction": write_system(request.system, losses),
         "tools": tools.tools,

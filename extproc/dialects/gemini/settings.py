@@ -125,10 +125,11 @@ def maybe_labels(request: Request, destination: Destination, losses: list[Loss])
     return None
 
 
-def write_rest(request: Request, config: dict[str, Any], losses: list[Loss]) -> dict[str, Any]:
+def write_rest(request: Request, config: dict[str, Any], losses: list[Loss], *, stored_files: bool) -> dict[str, Any]:
     """Google's own fields, as the client sent them; lists what has no place and raises ``Refusal`` for what must.
 
-    Members of the client's ``generationConfig`` that only Google has are added to ``config``.
+    Members of the client's ``generationConfig`` that only Google has are added to ``config``. ``stored_files``: a
+    cached content may be named, though it is the gateway's own.
     """
     fields: dict[str, Any] = {}
     if request.user is not None:
@@ -137,6 +138,8 @@ def write_rest(request: Request, config: dict[str, Any], losses: list[Loss]) -> 
         losses.append(Loss("cache_control", "drop", "Gemini decides by itself what it caches"))
     losses += [Loss("anthropic-beta", "drop", f"{beta} is a word of another API") for beta in request.betas]
     for extra in request.extras:
+        if extra.path == "cachedContent" and not stored_files:
+            raise Refusal(extra.path, "this backend reads no cached contents for its clients (capability storedFiles)")
         if isinstance(extra.value, _VENDOR_FIELDS.get(extra.path, ())):
             fields[extra.path] = extra.value
         elif extra.path == "generationConfig" and isinstance(extra.value, dict):

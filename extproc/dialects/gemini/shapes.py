@@ -32,6 +32,10 @@ STOPS: Final[Mapping[str, Stop]] = {
 }
 
 
+#: Stands for a member that nobody knows yet.
+UNKNOWN: Final = "(unknown)"
+
+
 class Shape(msgspec.Struct, rename="camel", gc=False):
     """The wire's camel-case names, ours in snake case."""
 
@@ -65,7 +69,7 @@ class Part(Shape):
         names = ("inline_data", "file_data", "executable_code", "code_execution_result", "function_response")
         others = ("tool_call", "tool_response", "audio_transcription")
         found = next((name for name in (*names, *others) if getattr(self, name) is not None), None)
-        return "(unknown)" if found is None else self.__struct_encode_fields__[self.__struct_fields__.index(found)]
+        return UNKNOWN if found is None else self.__struct_encode_fields__[self.__struct_fields__.index(found)]
 
 
 class Content(Shape):
@@ -157,8 +161,17 @@ class UsageMetadata(Shape):
 
     def updated(self, later: "UsageMetadata") -> "UsageMetadata":
         """The later word wins field by field; an early chunk says less than one before the last may have said."""
-        said = {name: value for name, value in msgspec.structs.asdict(later).items() if value is not None}
-        return msgspec.structs.replace(self, **said)
+        return UsageMetadata(
+            _later(self.prompt_token_count, later.prompt_token_count),
+            _later(self.cached_content_token_count, later.cached_content_token_count),
+            _later(self.candidates_token_count, later.candidates_token_count),
+            _later(self.thoughts_token_count, later.thoughts_token_count),
+            _later(self.tool_use_prompt_token_count, later.tool_use_prompt_token_count),
+            _later(self.prompt_tokens_details, later.prompt_tokens_details),
+            _later(self.tool_use_prompt_tokens_details, later.tool_use_prompt_tokens_details),
+            _later(self.traffic_type, later.traffic_type),
+            _later(self.service_tier, later.service_tier),
+        )
 
     def neutral(self) -> Usage:
         """The counts, with all that was read in ``input_tokens`` and all that was thought in ``output_tokens``.
@@ -186,6 +199,8 @@ class UsageMetadata(Shape):
         return None if tier in {"", "unspecified"} else _TIERS.get(tier, tier)
 
     def _modalities(self) -> dict[str, int] | None:
+        if not self.prompt_tokens_details and not self.tool_use_prompt_tokens_details:
+            return None
         counts: dict[str, int] = {}
         for detail in (*(self.prompt_tokens_details or ()), *(self.tool_use_prompt_tokens_details or ())):
             tokens, modality = _count(detail.token_count), _MODALITIES.get(detail.modality)
@@ -200,7 +215,13 @@ _MODALITIES: Final = {word.upper(): word for word in ("text", "image", "audio", 
 _MAX_DIGITS: Final = 16
 
 
+def _later(before: Any, after: Any) -> Any:
+    return before if after is None else after
+
+
 def _count(value: Any) -> int | None:
+    if value is None:
+        return None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return maybe_count(int(value))
     return maybe_count(value)

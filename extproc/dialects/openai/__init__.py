@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from extproc.conversation.capabilities import Capabilities
-from extproc.conversation.errors import ApiError, ClientError, Refusal
+from extproc.conversation.errors import ApiError, ClientError, Loss, Refusal
+from extproc.conversation.events import Event
 from extproc.conversation.request import Request
 from extproc.conversation.response import Response, Usage
 from extproc.dialects.contract import (
@@ -27,6 +28,8 @@ from extproc.dialects.openai.request import read_request
 from extproc.dialects.openai.response import write_response
 from extproc.dialects.openai.stream import ChunkWriter
 from extproc.dialects.openai.tap import Tap
+from extproc.dialects.openai.uncarried import carrier_losses
+from extproc.dialects.openai.untold import untold, untold_event
 
 _NO_COUNT: Final = "servers of OpenAI's API count no tokens before they are used"
 
@@ -64,6 +67,14 @@ class OpenAI:
         """A ``chat.completion``."""
         return write_response(response, request, identity)
 
+    def untold(self, response: Response) -> tuple[str, ...]:
+        """Sources that are not on the web, and another maker's tier."""
+        return untold(response)
+
+    def untold_event(self, event: Event) -> str | None:
+        """The same of one event."""
+        return untold_event(event)
+
     def stream_writer(self, request: Request, identity: Identity) -> StreamWriter:
         """A writer of ``chat.completion.chunk`` events."""
         return ChunkWriter(request, identity)
@@ -79,6 +90,11 @@ class OpenAI:
     def edit(self, body: bytes, *, model: str | None, include_usage: bool) -> bytes:
         """The body with another model, and with usage asked for."""
         return passthrough.edit(body, model=model, include_usage=include_usage)
+
+    def edit_losses(self, body: bytes, *, model: str | None) -> tuple[Loss, ...]:
+        """Reasoning that the gateway has marked: this API has no place for any."""
+        del model
+        return carrier_losses(body)
 
     def asks_usage(self, body: bytes) -> bool:
         """Whether the client asked for usage itself."""

@@ -9,12 +9,16 @@ accumulator raises; it also joins strings, so ``format`` and ``signature`` are t
    (``t`` and its length) and calls (``c``) stood, and what text and calls were. Newer Claudes take their reasoning back
    in exactly the turn they said it in; a turn that the client has edited is found out by the hash.
 
+3. Once a conversation has sealed turns, an answer without reasoning is sealed as well, by an entry that holds nothing
+   else: a turn without a seal that comes after a sealed one has lost it, whoever left it out.
+
 Only all of it or nothing goes back. ``thinking_blocks`` (LiteLLM's list) is read as well, without order. A maker that
 signs its calls instead (Gemini) is also written and read as ``extra_content.google.thought_signature``, the name that
 Google's own endpoint of this API uses. ``reasoning_content`` and ``reasoning`` are for display and never read.
 """
 
 import re
+from collections import deque
 from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Any, Final
@@ -22,13 +26,16 @@ from typing import Any, Final
 import msgspec
 
 from extproc.conversation.provenance import marked
-from extproc.conversation.request import Text, Thinking, ToolCall
+from extproc.conversation.request import Cache, Text, Thinking, ToolCall, Turn
+from extproc.wire import jsontext
+from extproc.wire.errors import JsonError
 
 #: A call as the client sees it: id (empty in the deprecated form), name, and arguments or text.
 SeenCall = tuple[str, str, str]
 
 _PREFIX: Final = "llmr1."
-_SEAL: Final = re.compile(r"llmr1\.(?P<layout>(?:r|c|t[0-9]{1,9})*)\.(?P<hash>[0-9a-f]{16})")
+#: A text that is sealed is never empty.
+_SEAL: Final = re.compile(r"llmr1\.(?P<layout>(?:r|c|t[1-9][0-9]{0,8})*+)\.(?P<hash>[0-9a-f]{16})")
 _PIECE: Final = re.compile(r"([rtc])([0-9]*)")
 #: Maker -> the word that OpenRouter has for its format (anthropic's and google's; the others are made alike).
 _FORMATS: Final = {"anthropic": "anthropic-claude-v1", "google": "google-gemini-v1", "amazon": "amazon-nova-v1"}
@@ -61,6 +68,27 @@ def entry(index: int, thinking: Thinking, origin: str) -> dict[str, Any]:
     return written
 
 
+def bare_entry(origin: str) -> dict[str, Any]:
+    """The entry that carries the seal of a turn without reasoning."""
+    return entry(0, Thinking(""), origin)
+
+
+def seals_no_thought(seal: str) -> bool:
+    """Whether the turn had no reasoning when it was sealed."""
+    found = _SEAL.fullmatch(seal)
+    return found is not None and "r" not in found["layout"]
+
+
+def keeps_sealing(turns: Iterable[Turn], origin: str) -> bool:
+    """Whether an answer to these turns is sealed even without reasoning, so that a lost seal can be told from none.
+
+    A maker that signs its calls takes back what is left of its signatures.
+    """
+    if not origin or signs_calls(origin):
+        return False
+    return any(isinstance(block, Thinking) for turn in turns if turn.role == "assistant" for block in turn.blocks)
+
+
 def extra_content(signature: str, origin: str) -> dict[str, Any]:
     """``extra_content`` of the call or message that a Gemini has signed."""
     return {"google": {"thought_signature": _signed(signature, origin)}}
@@ -74,7 +102,7 @@ def signs_calls(origin: str) -> bool:
 class Seal:
     """Takes down what a turn consists of, in order, and seals it."""
 
-    __slots__ = ("_calls", "_layout", "_pieces", "_text_block")
+    __slots__ = ("_calls", "_end", "_layout", "_pieces", "_start", "_text_block")
 
     def __init__(self) -> None:
         #: Of each piece, in order: its letter, and the texts of a text.
@@ -82,6 +110,9 @@ class Seal:
         self._calls: list[tuple[str, str, list[str]]] = []
         self._text_block: int | None = None
         self._pieces: list[str] = []
+        #: Where the open text begins in the whole text, and where that ends.
+        self._start = 0
+        self._end = 0
 
     def thought(self) -> None:
         """A block of reasoning begins."""
@@ -90,9 +121,10 @@ class Seal:
     def text(self, block: int, text: str) -> None:
         """More text of a block."""
         if block != self._text_block:
-            self._text_block, self._pieces = block, []
+            self._text_block, self._pieces, self._start = block, [], self._end
             self._layout.append(("t", self._pieces))
         self._pieces.append(text)
+        self._end += len(text)
 
     def call(self, call_id: str, name: str) -> list[str]:
         """A call begins; its arguments are to be appended to the list."""
@@ -103,10 +135,7 @@ class Seal:
 
     def place(self, block: int) -> tuple[int, int]:
         """Where the text of the open block stands in the whole text, (0, 0) if ``block`` is not open."""
-        if block != self._text_block:
-            return 0, 0
-        end = sum(len(text) for _, texts in self._layout for text in texts)
-        return end - sum(map(len, self._pieces)), end
+        return (self._start, self._end) if block == self._text_block else (0, 0)
 
     def sealed(self) -> str:
         """The seal."""
@@ -143,6 +172,7 @@ def _arranged(
     if (letters.count("r"), letters.count("c"), sum(lengths)) != (len(thoughts), len(calls), len(content)):
         return None
     thought, call, position = iter(thoughts), iter(calls), 0
+    marks = _marks(texts)
     for letter, length in pieces:
         if letter == "r":
             blocks.append(next(thought))
@@ -150,10 +180,23 @@ def _arranged(
             blocks.append(next(call))
         else:
             end = position + int(length)
-            last = end == len(content)
-            blocks.append(Text(content[position:end], texts[0].path, cache=texts[-1].cache if last else None))
+            mark = None
+            while marks and marks[0][0] <= end:
+                mark = marks.popleft()[1]
+            blocks.append(Text(content[position:end], texts[0].path, cache=mark))
             position = end
     return blocks
+
+
+def _marks(texts: Sequence[Text]) -> deque[tuple[int, Cache]]:
+    """The client's cache marks by where in the whole text they stand; each goes to the piece that reaches it."""
+    marks: deque[tuple[int, Cache]] = deque()
+    end = 0
+    for text in texts:
+        end += len(text.text)
+        if text.cache is not None:
+            marks.append((end, text.cache))
+    return marks
 
 
 def _fingerprint(content: str, calls: Iterable[SeenCall]) -> str:
@@ -163,12 +206,12 @@ def _fingerprint(content: str, calls: Iterable[SeenCall]) -> str:
 
 
 def _value_of(arguments: str) -> Any:
-    """The value, whatever its spelling; text that is no JSON stands for itself."""
+    """The value, whatever its spelling; text that is no JSON, or costs too much to read, stands for itself."""
     if not arguments.strip():
         return {}
     try:
-        return msgspec.Raw(_canonical(msgspec.json.decode(arguments)))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
+        return msgspec.Raw(_canonical(jsontext.parse(arguments.encode())))
+    except (JsonError, UnicodeError, RecursionError):
         return arguments
 
 

@@ -18,7 +18,7 @@ from extproc.conversation.events import (
     VendorDelta,
 )
 from extproc.conversation.request import Thinking
-from extproc.dialects.openai.carrier import Seal, entry, extra_content, signs_calls
+from extproc.dialects.openai.carrier import Seal, bare_entry, entry, extra_content, signs_calls
 from extproc.dialects.openai.response import finish_reason, logprobs_object, maybe_annotation, vendor_members
 from extproc.wire import sse
 
@@ -40,9 +40,10 @@ class Answer:
         origin: whose the reasoning is.
         customs: the names of the tools that take a text.
         legacy: whether calls are told in the deprecated form.
+        sealing: whether a choice without reasoning is sealed all the same.
     """
 
-    __slots__ = ("_include_usage", "customs", "head", "legacy", "origin")
+    __slots__ = ("_include_usage", "customs", "head", "legacy", "origin", "sealing")
 
     def __init__(
         self,
@@ -52,11 +53,13 @@ class Answer:
         origin: str = "",
         customs: frozenset[str] = frozenset(),
         legacy: bool = False,
+        sealing: bool = False,
     ) -> None:
         self.head = head
         self.origin = origin
         self.customs = customs
         self.legacy = legacy
+        self.sealing = sealing
         self._include_usage = include_usage
 
     def chunk(self, index: int, delta: Mapping[str, Any], reason: str | None = None, logprobs: Any = None) -> bytes:
@@ -270,6 +273,9 @@ class ChoiceWriter:
         if self._thinking:
             last = {"index": len(self._thinking) - 1, "type": self._last_type, "id": self._seal.sealed()}
             self._closing["reasoning_details"] = [last]
+        elif self._answer.sealing:
+            bare = {**bare_entry(self._answer.origin), "id": self._seal.sealed()}
+            self._closing["reasoning_details"] = [bare]
         self.stopped = True
         closing = self._chunk(self._closing) if self._closing else b""
         return b"".join((*ends, closing, self._chunk({}, reason)))

@@ -5,13 +5,15 @@ from typing import Any, Final
 
 import msgspec
 
-from extproc.dialects.contract import Listed
+from extproc.dialects.contract import MAX_STICKY_BLOCKS, MAX_STICKY_BYTES, Listed
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError
 
 #: Cache marks wander with a growing conversation, and are no part of what it says.
 _MARKS: Final = ("cache_control", "prompt_cache_breakpoint")
 _SYSTEM: Final = frozenset({"system", "developer"})
+#: A client may lead with as many system messages as it likes; these many tell conversations apart.
+_MAX_LEADING: Final = 16
 
 
 class _Messages(msgspec.Struct):
@@ -35,35 +37,37 @@ def write_models(models: Sequence[Listed], wanted: str | None) -> bytes | None:
 
 
 def sticky_key(body: bytes) -> bytes:
-    """The leading system messages and the first message after them; empty when there are none.
+    """The leading system messages and the first message after them; empty when they cannot be read or are none.
 
-    The text is the same whether it stands as a string or in parts, with cache marks or without.
+    The text is the same whether it stands as a string or in parts, with cache marks or without. Of each message its
+    beginning counts.
     """
     try:
         messages = jsontext.peek(body, _messages).messages
-    except JsonError:
+        kept = []
+        for raw in messages[:_MAX_LEADING]:
+            message = msgspec.json.decode(raw)
+            if not isinstance(message, dict):
+                break
+            role = message.get("role")
+            kept.append(_encode([role, _said(message.get("content"))])[:MAX_STICKY_BYTES])
+            if not isinstance(role, str) or role not in _SYSTEM:
+                break
+    except (JsonError, msgspec.DecodeError, UnicodeError, RecursionError):
         return b""
-    kept: list[Any] = []
-    for raw in messages:
-        message = msgspec.json.decode(raw)
-        if not isinstance(message, dict):
-            break
-        role = message.get("role")
-        kept.append([role, _said(message.get("content"))])
-        if not isinstance(role, str) or role not in _SYSTEM:
-            break
-    return _encode(kept) if kept else b""
+    return b"\n".join(kept)
 
 
 def _said(content: Any) -> list[Any]:
-    """The texts of the content joined, and what of it is no text, less its marks."""
+    """The beginning of the content's text, and what of it is no text, less its marks."""
     if isinstance(content, str):
-        return [content]
-    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+        return [content[:MAX_STICKY_BYTES]]
+    listed = content[:MAX_STICKY_BLOCKS] if isinstance(content, list) else []
+    parts = [part for part in listed if isinstance(part, dict)]
     text = "".join(part["text"] for part in parts if isinstance(part.get("text"), str))
     rest = [
         {name: value for name, value in part.items() if name not in _MARKS}
         for part in parts
         if part.get("type") != "text"
     ]
-    return [text, *rest]
+    return [text[:MAX_STICKY_BYTES], *rest]

@@ -11,7 +11,7 @@ Rules:
 Facts: openai-python 3.54 ``types/chat/chat_completion_message_param``, read 2026-11-22.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from msgspec.structs import replace
@@ -71,6 +71,8 @@ class History:
         self._signatures: dict[str, Thinking] = {}
         #: Turns that lost their reasoning: position -> path of what is left of it.
         self._lost: dict[int, str] = {}
+        #: Whether a turn came with a seal, after which each one has its own.
+        self._sealed = False
 
     def read(self, messages: list[Members]) -> None:
         """All messages of a request. Raises ``ClientError``."""
@@ -96,6 +98,8 @@ class History:
         if any(isinstance(block, Thinking) for turn in self.turns for block in turn.blocks):
             for position, path in self._lost.items():
                 turn = self.turns[position]
+                if turn is self.turns[-1] and turn.role == "assistant":
+                    continue  # an answer that was begun for the model
                 self.turns[position] = replace(turn, blocks=(Thinking(path), *turn.blocks))
 
     def _read_system(self, message: Members) -> None:
@@ -126,7 +130,17 @@ class History:
             blocks: tuple[Block, ...] = (*texts, *calls)
         else:
             blocks = self._with_reasoning(message, carried, texts, calls)
+        self._note_seal(message, carried, blocks)
         self.turns.append(Turn("assistant", self._marked(blocks, message), message.path))
+
+    def _note_seal(self, message: Members, carried: Carried, blocks: Sequence[Block]) -> None:
+        """A turn that says nothing of reasoning has lost it if turns before it are sealed (see ``carrier``)."""
+        if carried.seal is not None:
+            # Makers that sign their calls have no seals on turns without.
+            signs = any((told.origin or "").startswith("google") for told in carried.thoughts)
+            self._sealed = self._sealed or not signs
+        elif self._sealed and carried.lost is None and not any(isinstance(block, Thinking) for block in blocks):
+            self._lost[len(self.turns)] = message.path
 
     def _with_reasoning(
         self, message: Members, carried: Carried, texts: list[Text], calls: list[ToolCall]

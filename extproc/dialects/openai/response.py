@@ -14,7 +14,7 @@ from extproc.conversation.errors import ApiError, Kind, UpstreamError
 from extproc.conversation.request import Citation, Request, Text, Thinking, ToolCall
 from extproc.conversation.response import NO_USAGE, Candidate, Response, Stop, TokenLogprob, Usage
 from extproc.dialects.contract import Identity
-from extproc.dialects.openai.carrier import Seal, entry, extra_content, signs_calls
+from extproc.dialects.openai.carrier import Seal, bare_entry, entry, extra_content, keeps_sealing, signs_calls
 from extproc.dialects.openai.tools import LEGACY_TOOLS
 
 _FINISH_REASONS: Final[dict[Stop, str]] = {
@@ -138,7 +138,7 @@ def vendor_members(vendor: Mapping[str, Any], message: Mapping[str, Any]) -> dic
 
 def _choice(candidate: Candidate, request: Request, origin: str) -> dict[str, Any]:
     legacy = speaks_functions(request)
-    message = _message(candidate, custom_names(request), origin, legacy=legacy)
+    message = _message(candidate, request, origin, legacy=legacy)
     has_calls = "tool_calls" in message or "function_call" in message
     return {
         "index": candidate.index,
@@ -148,7 +148,8 @@ def _choice(candidate: Candidate, request: Request, origin: str) -> dict[str, An
     }
 
 
-def _message(candidate: Candidate, customs: frozenset[str], origin: str, *, legacy: bool) -> dict[str, Any]:
+def _message(candidate: Candidate, request: Request, origin: str, *, legacy: bool) -> dict[str, Any]:
+    customs = custom_names(request)
     texts = [block for block in candidate.blocks if isinstance(block, Text)]
     calls = [block for block in candidate.blocks if isinstance(block, ToolCall)]
     refusal = _joined(texts, "refusal")
@@ -169,6 +170,8 @@ def _message(candidate: Candidate, customs: frozenset[str], origin: str, *, lega
         message |= _reasoning(candidate.blocks, customs, origin, legacy=legacy)
         if signs_calls(origin):
             _sign(candidate.blocks, message, written, origin)
+    elif keeps_sealing(request.turns, origin):
+        message |= _reasoning(candidate.blocks, customs, origin, legacy=legacy)
     if candidate.vendor:
         message |= vendor_members(candidate.vendor, message)
     return message
@@ -193,6 +196,7 @@ def _reasoning(
                     text = called_with(block, customs)
                     seal.call("" if legacy else block.id, block.name).append(text)
                 called = True
+    details = details or [bare_entry(origin)]
     details[-1]["id"] = seal.sealed()
     return {**({"reasoning_content": shown} if shown else {}), "reasoning_details": details}
 

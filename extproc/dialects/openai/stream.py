@@ -42,6 +42,7 @@ from extproc.conversation.events import (
 from extproc.conversation.request import Request
 from extproc.conversation.response import NO_USAGE
 from extproc.dialects.contract import Identity
+from extproc.dialects.openai.carrier import keeps_sealing
 from extproc.dialects.openai.chunks import Answer, ChoiceWriter, OutOfOrderError
 from extproc.dialects.openai.errors import error_event
 from extproc.dialects.openai.response import completion_id, custom_names, known_tier, speaks_functions, usage_object
@@ -106,6 +107,7 @@ class ChunkWriter:
             origin=self._identity.origin,
             customs=custom_names(self._request),
             legacy=speaks_functions(self._request),
+            sealing=keeps_sealing(self._request.turns, self._identity.origin),
         )
         self._enter(_State.OPEN)
         return self._open(0)

@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from extproc.conversation.provenance import is_marked, unmarked
 from extproc.conversation.request import Block, Extra, Text, Thinking, ToolCall
-from extproc.dialects.openai.carrier import maker_of, maybe_arranged
-from extproc.dialects.openai.fields import Members
+from extproc.dialects.openai.carrier import maker_of, maybe_arranged, seals_no_thought
+from extproc.dialects.openai.fields import Members, wrong_value
 
 _DISPLAYED: Final = ("reasoning_content", "reasoning")
 #: The members of an assistant message that this module knows.
@@ -17,6 +17,12 @@ THINKING_MEMBERS: Final = frozenset({"thinking_blocks", "reasoning_details", "ex
 _BLOCK_TYPES: Final = {word: word for word in ("thinking", "redacted_thinking")}
 #: Google's own endpoints say whose a signature is by the name of the product.
 _GOOGLE: Final = ("google", "vertex")
+
+MAX_THOUGHTS: Final = 4_096
+"""Pieces of reasoning that one message may carry: our own bound, far above the turns of any agent."""
+
+MAX_CARRIED: Final = 4 * 1024 * 1024
+"""Characters of them, signatures included: our own bound, several times what the longest answer of any model holds."""
 
 
 class Carried(Struct, frozen=True):
@@ -38,14 +44,14 @@ def read_thinking(message: Members, extras: list[Extra]) -> Carried:
     """What an assistant message carries; ``thinking_blocks`` wins if both lists are there.
 
     Raises:
-        ClientError: a block is of an unknown type, or lacks what makes it one.
+        ClientError: a block is of an unknown type, or lacks what makes it one; or there is more than the bounds allow.
     """
     if message.values.keys().isdisjoint(THINKING_MEMBERS):
         return NOTHING
     if blocks := message.objects("thinking_blocks"):
-        return Carried(tuple(_read_block(block) for block in blocks))
+        return _bounded(Carried(tuple(_read_block(block) for block in blocks)), message.at("thinking_blocks"))
     if details := message.objects("reasoning_details"):
-        return _read_details(details, extras)
+        return _bounded(_read_details(details, extras), message.at("reasoning_details"))
     shown = next((name for name in _DISPLAYED if message.values.get(name)), None)
     return Carried(lost=None if shown is None else message.at(shown))
 
@@ -63,7 +69,8 @@ def in_order(
         arranged = maybe_arranged(carried.seal, carried.thoughts, said, calls, legacy=legacy)
         if arranged is not None:
             return [*arranged, *refused], None
-        return [*texts, *calls], carried.thoughts[0].path
+        # A turn without reasoning has lost none, however the client has changed it.
+        return [*texts, *calls], carried.thoughts[0].path if carried.thoughts else None
     if carried.lost is not None:
         return [*texts, *calls], carried.lost
     return [*carried.thoughts, *texts, *calls], None
@@ -112,24 +119,48 @@ def _read_details(details: list[Members], extras: list[Extra]) -> Carried:
     missing = list(entries) != list(range(len(entries))) or len(thoughts) < len(entries)
     if not (seal or "").startswith("llmr1."):
         return Carried(tuple(thoughts))
+    if seals_no_thought(seal or "") and not any(map(_holds, thoughts)):
+        return Carried((), seal)
     return Carried(tuple(thoughts), seal, details[0].path if missing else None)
+
+
+def _holds(thought: Thinking) -> bool:
+    return bool(thought.text or thought.signature or thought.redacted)
+
+
+def _bounded(carried: Carried, path: str) -> Carried:
+    if len(carried.thoughts) > MAX_THOUGHTS:
+        raise wrong_value(path, f"holds more than {MAX_THOUGHTS} pieces of reasoning; leave the member out")
+    size = sum(
+        len(told)
+        for thought in carried.thoughts
+        for told in (thought.text, thought.signature, thought.redacted)
+        if told
+    )
+    if size > MAX_CARRIED:
+        raise wrong_value(path, f"holds more than {MAX_CARRIED} characters of reasoning; leave the member out")
+    return carried
 
 
 def _merged(details: list[Members]) -> dict[int, Members]:
     """The entries by ``index``: collectors of streams may leave the pieces of one as they came."""
-    entries: dict[int, Members] = {}
+    pieces: dict[int, list[Members]] = {}
     for position, detail in enumerate(details):
         index = detail.maybe_integer("index")
-        known = entries.setdefault(position if index is None else index, detail)
-        if known is not detail:
-            known.values = _joined(known.values, detail.values)
-    return entries
+        pieces.setdefault(position if index is None else index, []).append(detail)
+    return {index: _joined(of) for index, of in pieces.items()}
 
 
-def _joined(first: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
-    joined = {**first, **{name: value for name, value in later.items() if value is not None}}
-    texts = [values["text"] for values in (first, later) if isinstance(values.get("text"), str)]
-    return {**joined, "text": "".join(texts)} if texts else joined
+def _joined(pieces: list[Members]) -> Members:
+    """One entry out of its pieces: texts one after the other, of anything else the last word."""
+    first, *later = pieces
+    if not later:
+        return first
+    joined: dict[str, Any] = dict(first.values)
+    for piece in later:
+        joined.update((name, value) for name, value in piece.values.items() if value is not None)
+    texts = [text for piece in pieces if isinstance(text := piece.values.get("text"), str)]
+    return Members({**joined, "text": "".join(texts)} if texts else joined, first.path)
 
 
 def _maybe_thought(detail: Members) -> Thinking | None:

@@ -9,6 +9,8 @@ from typing import Final
 
 import msgspec
 
+from extproc.conversation.errors import Loss
+from extproc.conversation.provenance import NOBODYS
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError
 
@@ -17,6 +19,21 @@ MARK: Final = b"llmr1."
 _CARRIERS: Final = frozenset({"reasoning_details", "thinking_blocks", "extra_content"})
 _SHOWN: Final = frozenset({"reasoning_content"})
 _array: Final = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+def carrier_losses(body: bytes) -> tuple[Loss, ...]:
+    """The first message from which ``without_carriers`` takes something, which stands for all of them."""
+    if MARK not in body:
+        return ()
+    try:
+        span = jsontext.member_span(body, "messages")
+        entries = [] if span is None else [bytes(entry) for entry in _array.decode(body[span[0] : span[1]])]
+        first = next(
+            (i for i, entry in enumerate(entries) if MARK in entry and _stripped(entry, "tool_calls") != entry), -1
+        )
+    except (JsonError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return ()
+    return () if first < 0 else (Loss(f"messages[{first}]", "drop", NOBODYS),)
 
 
 def without_carriers(body: bytes) -> bytes:

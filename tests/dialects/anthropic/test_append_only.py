@@ -58,6 +58,47 @@ def test_append_only(
         before = longer
 
 
+@given(
+    st.lists(exchanges(), max_size=2), st.lists(st.sampled_from(["user", "system"]), min_size=1, max_size=6), st.data()
+)
+@settings(max_examples=100)
+def test_append_only_before_an_answer(
+    earlier: list[list[dict[str, Any]]], roles: list[str], data: st.DataObject
+) -> None:
+    """Whoever speaks on without an answer changes no byte before the last one, and none of the user's blocks after it.
+
+    A system message that was the last is the one thing that may move: into the user's message, where it stood.
+    """
+    begun = [{"role": "user", "content": "hi"}, *(one for turn in earlier for one in turn)]
+    said = [{"role": role, "content": f"{role} {position}"} for position, role in enumerate(roles)]
+    end = data.draw(st.integers(1, len(said)))
+    shorter, longer = (
+        messages_of([*begun, {"role": "assistant", "content": "a"}, *said[:n]]) for n in (end, len(said))
+    )
+    last = max(position for position, message in enumerate(shorter) if message["role"] == "assistant")
+    assert longer[: last + 1] == shorter[: last + 1]
+    if "user" not in roles[:end]:
+        return
+    user, grown = shorter[last + 1], longer[last + 1]
+    assert (user["role"], grown["role"]) == ("user", "user")
+    assert grown["content"][: len(user["content"])] == user["content"]
+
+
+def test_a_system_message_keeps_its_place_when_the_user_goes_on() -> None:
+    """What was said in order stays in order, before an answer as well."""
+    said = [{"role": "user", "content": "q"}, {"role": "system", "content": "s"}, {"role": "user", "content": "more"}]
+    [message] = messages_of(said)
+    texts = [block["text"] for block in message["content"]]
+    assert texts == ["q", "<system_message>\ns\n</system_message>", "more"]
+
+
+def messages_of(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What is sent of a conversation to a model that takes system messages."""
+    body = DIALECT.write_request(openai_request(messages=messages, tools=TOOLS), destination(OPUS_4_8)).body
+    sent: list[dict[str, Any]] = json.loads(body)["messages"]
+    return sent
+
+
 def test_schema_instructions_stand_before_the_messages() -> None:
     """Words that ask for JSON are the same in each turn, so they break no prefix."""
     body = DIALECT.write_request(openai_request(response_format={"type": "json_object"}), destination(SONNET_4_5)).body

@@ -10,7 +10,7 @@ import pytest
 from extproc.conversation.errors import ClientError
 from extproc.dialects.anthropic import DIALECT
 from extproc.dialects.anthropic.models import capabilities_of
-from extproc.dialects.contract import Listed
+from extproc.dialects.contract import MAX_STICKY_BYTES, Listed
 from extproc.platforms.anthropic import PLATFORM
 from extproc.platforms.contract import Place
 from tests.support import anthropic_oracle
@@ -92,12 +92,22 @@ def test_sticky_key_stays_over_a_conversation() -> None:
 
 
 def test_sticky_key_of_odd_bodies() -> None:
-    """A body without a conversation has a key all the same; one that is no JSON object has none."""
+    """A body without a conversation has a key all the same; one that cannot be read has none."""
     assert DIALECT.sticky_key(b"{}") == DIALECT.sticky_key(b'{"messages":[]}')
-    assert DIALECT.sticky_key(b'{"messages":[5]}') == b""
-    for body in (b"", b"[]", b'{"messages":5}'):
-        with pytest.raises(ClientError):
-            DIALECT.sticky_key(body)
+    for body in (b"", b"[]", b'{"messages":5}', b'{"messages":[5]}', b'{"messages":[1e999]}', b'{"system":1e999}'):
+        assert DIALECT.sticky_key(body) == b""
+
+
+def test_a_sticky_key_is_short_and_quickly_read() -> None:
+    """Of the system text and of the first message the beginning counts, however much there is of either."""
+    block = {"type": "text", "text": "x"}
+    long = {"system": "y" * 2_000_000, "messages": [{"role": "user", "content": [block] * 50_000}, 1]}
+    said = json.dumps(long).encode()
+    other = json.dumps({**long, "messages": [{"role": "user", "content": [{**block, "text": "z"}, block]}]}).encode()
+
+    assert len(DIALECT.sticky_key(said)) <= 2 * MAX_STICKY_BYTES + 1
+    assert DIALECT.sticky_key(said) != DIALECT.sticky_key(other)
+    assert DIALECT.sticky_key(said) == DIALECT.sticky_key(said.replace(b"yy", b"yyyy", 1))
 
 
 @pytest.mark.parametrize(

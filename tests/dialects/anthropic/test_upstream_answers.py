@@ -1,7 +1,7 @@
 """What Anthropic answers, whole and streamed, and what an OpenAI client gets of it."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import openai
 import pytest
@@ -48,6 +48,30 @@ from tests.support.wire_splits import splits
 
 PING = {"type": "ping"}
 CUSTOM = UpstreamRequest(b"", custom_tools=frozenset({"shell"}))
+
+
+def test_arguments_that_are_not_utf8() -> None:
+    """They are left as text by the decoder, and are found out all the same, whole and streamed."""
+    call = {"type": "tool_use", "id": "t", "name": "f", "input": {"a": "#"}}
+    body = json.dumps({"type": "message", "content": [call], "stop_reason": "tool_use"}).encode()
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        DIALECT.read_response(body.replace(b"#", b"\xff"), {}, SENT)
+    begun = {"type": "content_block_start", "index": 0, "content_block": call}
+    event = b"data: " + json.dumps(begun).encode().replace(b"#", b"\xff") + b"\n\n"
+    assert isinstance(DIALECT.stream_reader({}, SENT).feed(event)[-1], Fault)
+
+
+def test_an_answer_of_which_nothing_is_left_is_none() -> None:
+    """It names what there was; one that was cut may be empty."""
+    ran = {"type": "server_tool_use", "id": "s", "name": "web_search", "input": {}}
+    with pytest.raises(UpstreamError, match=r"holds nothing that can be passed on \(server_tool_use\)"):
+        read(ran)
+    assert read(ran, stop_reason="max_tokens").blocks == ()
+    begun = {"type": "content_block_start", "index": 0, "content_block": ran}
+    stopped = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 1}}
+    reader = DIALECT.stream_reader({}, SENT)
+    events = reader.feed(b"".join(b"data: " + json.dumps(told).encode() + b"\n\n" for told in (begun, stopped)))
+    assert "server_tool_use" in cast("Fault", events[-1]).error.message
 
 
 def read(*content: dict[str, Any], sent: UpstreamRequest = SENT, **members: Any) -> Any:
@@ -341,9 +365,7 @@ def test_no_bytes_make_the_reader_raise(noise: bytes, cut: int) -> None:
     [
         (400, "invalid_request_error", "messages: x", Kind.INVALID_REQUEST),
         (400, "invalid_request_error", "prompt is too long: 5 > 4", Kind.CONTEXT_LENGTH),
-        (401, "authentication_error", "x", Kind.AUTHENTICATION),
         (402, "billing_error", "x", Kind.BILLING),
-        (403, "permission_error", "x", Kind.PERMISSION),
         (404, "not_found_error", "model: claude-9", Kind.MODEL_NOT_FOUND),
         (404, "not_found_error", "x", Kind.NOT_FOUND),
         (413, "request_too_large", "x", Kind.TOO_LARGE),

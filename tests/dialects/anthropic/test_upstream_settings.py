@@ -353,7 +353,9 @@ def test_cache_breakpoints_of_openai() -> None:
 def test_cache_of_the_whole_prompt_takes_one_place() -> None:
     """The automatic mark counts as one of four."""
     request = read(
-        system=[{"type": "text", "text": str(i), "cache_control": {"type": "ephemeral"}} for i in range(4)],
+        system=[
+            {"type": "text", "text": str(i), "cache_control": {"type": "ephemeral", "ttl": "1h"}} for i in range(4)
+        ],
         cache_control={"type": "ephemeral", "ttl": "1h"},
     )
     written = DIALECT.write_request(request, destination(SONNET_4_5))

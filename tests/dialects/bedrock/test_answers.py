@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from extproc.conversation.errors import Kind, UpstreamError
+from extproc.conversation.errors import ApiError, Kind, UpstreamError
 from extproc.conversation.request import Text, Thinking, ToolCall
 from extproc.conversation.response import NO_USAGE, Response, Stop, Usage
 from extproc.dialects.bedrock import DIALECT
@@ -250,6 +250,59 @@ def test_the_gateways_own_identity_is_not_told() -> None:
     body = b'{"Message":"User: arn:aws:iam::123456789012:user/gw is not authorized"}'
     error = DIALECT.read_error(403, {"x-amzn-errortype": "AccessDeniedException"}, body)
     assert error.message == "User: (an AWS identity or resource) is not authorized"
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["InvalidSignatureException", "ExpiredTokenException", "UnrecognizedClientException", "SignatureDoesNotMatch"],
+)
+def test_a_fault_of_the_credential_is_told_in_our_words(name: str) -> None:
+    """AWS quotes what was signed, token and all, and would have the caller look for a key that they never had."""
+    body = b'{"message":"The Canonical String should have been \'POST\\nx-amz-security-token:SECRET\'"}'
+    error = DIALECT.read_error(403, {"x-amzn-errortype": name}, body)
+    expected = "the upstream did not accept the credential that it was given"
+    assert error == ApiError(403, Kind.PERMISSION, expected, native_type=name)
+
+
+@pytest.mark.parametrize("name", ["ValidationException", "ResourceNotFoundException", "ThrottlingException"])
+def test_an_account_is_not_told(name: str) -> None:
+    """The name of the model stays, as the caller may have given it; whose account it is in does not."""
+    arn = "arn:aws-us-gov:bedrock:us-east-1:123456789012:inference-profile/x"
+    said = {"message": f"No {arn}.", "originalStatusCode": 400, "originalMessage": arn}
+    error = DIALECT.read_error(400, {"x-amzn-errortype": name}, msgspec.json.encode(said))
+    assert "123456789012" not in error.message
+    assert error.message.count("arn:aws-us-gov:bedrock:us-east-1:(account):inference-profile/x") == 2
+
+
+def test_an_account_without_an_arn_is_not_told() -> None:
+    """Nor where the account's number stands alone."""
+    body = b'{"message":"Account 123456789012 has no access to the model."}'
+    error = DIALECT.read_error(403, {"x-amzn-errortype": "AccessDeniedException"}, body)
+    assert error.message == "Account (an AWS account) has no access to the model."
+
+
+@pytest.mark.parametrize(("status", "kind"), [(403, Kind.PERMISSION), (429, Kind.RATE_LIMIT), (502, Kind.SERVER)])
+def test_a_reply_that_is_none_of_awss(status: int, kind: Kind) -> None:
+    """A proxy's refusal is of the kind that its status says."""
+    error = DIALECT.read_error(status, {}, b"<html>")
+    assert error == ApiError(status, kind, f"Bedrock answered {status} without an AWS error body")
+
+
+def test_arguments_that_are_not_utf8() -> None:
+    """They are left as text by the decoder, and are found out all the same, as is what nobody reads."""
+    for part in (b'{"toolUse":{"name":"f","input":{"a":"\xff"}}}', b'{"text":"a"},{"video":{"x":"\xff"}}'):
+        body = b'{"output":{"message":{"content":[' + part + b"]}}}"
+        with pytest.raises(UpstreamError, match="cannot be read"):
+            DIALECT.read_response(body, {}, PLAIN)
+
+
+def test_an_answer_of_which_nothing_is_left_is_none() -> None:
+    """It names what there was; one that was filtered or cut may be empty."""
+    image = [{"image": {"format": "png", "source": {"bytes": "AAAA"}}}]
+    with pytest.raises(UpstreamError, match=r"holds nothing that can be passed on \(image\)"):
+        read(image)
+    assert read(image, stopReason="max_tokens").blocks == ()
+    assert read([{"text": "a"}, *image]).losses == ("output.message.content[1].image",)
 
 
 @given(

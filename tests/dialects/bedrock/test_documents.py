@@ -1,6 +1,7 @@
 """Documents, search results, audio, and citations both ways."""
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -12,9 +13,11 @@ from msgspec.structs import replace
 from extproc.conversation.errors import Refusal
 from extproc.conversation.request import Audio, Block, Citation, Document, Image, SearchResult, Text
 from extproc.dialects.bedrock import DIALECT
+from extproc.dialects.bedrock.documents import MAX_DOCUMENTS, DocumentWriter
 from extproc.dialects.contract import UpstreamRequest
 from tests.dialects.bedrock.converse import ABLE, body, call, conversation, losses, result, write
 from tests.support.bedrock_oracle import check_request
+from tests.support.wire_costs import assert_linear
 
 PDF = Document("d", media_type="application/pdf", data="AAAA", filename="a.pdf")
 CLAUDE = replace(ABLE, maker="anthropic")
@@ -85,15 +88,49 @@ def test_a_changed_name_is_listed() -> None:
             Document("d", blocks=(Text("a"), Text(" "), Text("b"))),
             {"name": "document", "source": {"content": [{"text": "a"}, {"text": "b"}]}},
         ),
-        (
-            Document("d", url="s3://bucket/a.docx"),
-            {"name": "document", "format": "docx", "source": {"s3Location": {"uri": "s3://bucket/a.docx"}}},
-        ),
     ],
 )
 def test_documents(document: Document, sent: dict[str, Any]) -> None:
     """Files, texts, texts in pieces and stored files each have their source."""
     assert written(document) == [{"document": sent}]
+
+
+def test_files_in_s3_are_named_only_where_they_may_be() -> None:
+    """Bedrock reads them as the gateway, so a client may name one only where the backend says so."""
+    document, image = Document("d", url="s3://bucket/a.docx"), Image("i", url="s3://bucket/a.png")
+    request = conversation(("user", [document, image, "Read."]))
+
+    sent = body(request, replace(ABLE, stored_files=True))["messages"][0]["content"]
+    assert sent[:2] == [
+        {"document": {"name": "document", "format": "docx", "source": {"s3Location": {"uri": "s3://bucket/a.docx"}}}},
+        {"image": {"format": "png", "source": {"s3Location": {"uri": "s3://bucket/a.png"}}}},
+    ]
+    for block in (document, image):
+        with pytest.raises(Refusal, match="storedFiles") as refused:
+            write(conversation(("user", [block, "Read."])))
+        assert refused.value.error.param == block.path
+
+
+def test_many_documents_of_one_name_cost_no_more_each() -> None:
+    """Each is numbered on from the last, also where names differ only behind what is left of them."""
+
+    def naming(count: int) -> Callable[[], object]:
+        stems = ["a", *("x" * 198 + end for end in ("aa", "ab"))]
+        documents = [Document("d", text="t", filename=stems[at % 3]) for at in range(count)]
+
+        def work() -> object:
+            writer = DocumentWriter([], stored_files=False)
+            return [writer.write(document) for document in documents]
+
+        return work
+
+    assert_linear(naming, MAX_DOCUMENTS // 8)
+
+
+def test_documents_without_end_are_refused() -> None:
+    """The refusal names the limit."""
+    with pytest.raises(Refusal, match=f"at most {MAX_DOCUMENTS} documents"):
+        write(conversation(("user", [*[PDF] * (MAX_DOCUMENTS + 1), "Read."])))
 
 
 @pytest.mark.parametrize(

@@ -68,6 +68,7 @@ def test_reasoning_in_each_familys_words(capabilities: Capabilities, asked: Reas
         (ADAPTIVE, Reasoning("minimal"), "approx"),
         (ADAPTIVE, Reasoning(mode="enabled", budget=2000), "approx"),
         (replace(ADAPTIVE, thinking_between_tools=False), Reasoning(mode="between_tools"), "approx"),
+        (replace(ABLE, reasoning="nova"), Reasoning(mode="between_tools"), "approx"),
         (ABLE, Reasoning("high", "enabled", 2000), "drop"),
         (replace(ADAPTIVE, thinking_off=False), Reasoning("none"), "drop"),
         (replace(ABLE, reasoning="nova"), Reasoning("max"), "approx"),

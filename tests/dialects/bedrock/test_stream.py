@@ -150,9 +150,26 @@ def test_converse_stream_truncated(frames: tuple[bytes, ...]) -> None:
     assert fault_of(read(*frames)) == ApiError(502, Kind.SERVER, "the stream from Bedrock ended before the answer did")
 
 
-def test_a_cut_after_the_stop_costs_only_the_usage() -> None:
-    """MessageStop is the terminator: a frame that is cut after it takes nothing from the answer."""
-    assert read(START, delta(0, text="Hi"), STOP, METADATA[:-1])[-1] == Ended()
+def test_an_answer_without_its_usage_is_whole_and_listed() -> None:
+    """MessageStop is the terminator: without metadata after it the client has all, and the record lacks usage."""
+    assert read(START, delta(0, text="Hi"), STOP)[-2:] == [Lost("metadata.usage"), Ended()]
+    assert Lost("metadata.usage") not in read(START, delta(0, text="Hi"), STOP, METADATA)
+
+
+@pytest.mark.parametrize("left", [1, 8, 12, 40, -1])
+def test_a_cut_inside_a_frame_is_damage(left: int) -> None:
+    """Also after the stop: what ends inside a frame was not sent so."""
+    assert "inside a frame" in fault_of(read(START, delta(0, text="Hi"), STOP, METADATA[:left])).message
+
+
+@pytest.mark.parametrize("opened", [tool(0, type="server_tool_use"), delta(0, image={"source": {"bytes": "AAAA"}})])
+def test_an_answer_of_which_nothing_is_left_is_none(opened: bytes) -> None:
+    """It names what there was, after the usage; one that was filtered or cut may be empty."""
+    events = read(START, opened, ended(0), STOP, METADATA)
+    assert isinstance(events[-2], Metered)
+    assert "holds nothing that can be passed on" in fault_of(events).message
+    cut = told("messageStop", stopReason="max_tokens")
+    assert read(START, opened, ended(0), cut, METADATA)[-1] == Ended()
 
 
 def test_a_malformed_answer_is_billed() -> None:
@@ -197,8 +214,9 @@ def test_tool_calls() -> None:
         ended(4),
         tool(5, "c", "h"),
         told("messageStop", stopReason="tool_use"),
+        METADATA,
     )
-    assert events[1:-2] == [
+    assert events[1:-3] == [
         ToolStarted(1, "a", "f"),
         ToolStarted(4, "b", "g"),
         ArgumentsDelta(4, '{"x"'),
@@ -224,12 +242,14 @@ def test_what_the_service_runs_itself_is_not_shown() -> None:
         ended(1),
         delta(2, image={"source": {"bytes": "AAAA"}}),
         delta(2, image={"source": {"bytes": "AAAA"}}),
+        delta(3, text="Hi"),
         STOP,
+        METADATA,
     )
     content = "output.message.content"
     lost = [Lost(f"{content}[{name}") for name in ("0].toolUse", "1].toolResult", "2].other")]
     assert events[1:4] == lost
-    assert [type(event) for event in events] == [Started, Lost, Lost, Lost, Stopped, Ended]
+    assert [type(event) for event in events] == [Started, Lost, Lost, Lost, TextDelta, Stopped, Metered, Ended]
 
 
 def test_converse_stream_every_split() -> None:

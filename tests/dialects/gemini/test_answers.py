@@ -225,7 +225,9 @@ def test_what_only_google_has_is_passed_on() -> None:
     ("part", "name"),
     [
         ({"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, "inlineData"),
-        ({"executableCode": {"language": "PYTHON", "code": "1"}}, "executableCode"),
+        ({"inlineData": {"mimeType": "image/png", "data": "AAAA"}, "thoughtSignature": "QUFB"}, "inlineData"),
+        ({"executableCode": {"language": "PYTHON", "code": ""}}, "executableCode"),
+        ({"executableCode": 1}, "executableCode"),
         ({"codeExecutionResult": {"outcome": "OUTCOME_OK"}}, "codeExecutionResult"),
         ({"functionCall": {"args": {}}}, "functionCall"),
         ({"somethingNew": {}}, "(unknown)"),
@@ -236,7 +238,98 @@ def test_what_no_block_can_hold_is_listed(part: dict[str, Any], name: str) -> No
     response = read(answer({"text": "Hi"}, part, {"text": " you"}))
 
     assert response.losses == (f"candidates[0].content.parts[].{name}",)
-    assert response.blocks == (Text("Hi you"),)
+    assert "".join(block.text for block in response.blocks if isinstance(block, Text)) == "Hi you"
+
+
+@pytest.mark.parametrize(
+    ("part", "text"),
+    [
+        ({"executableCode": {"language": "PYTHON", "code": "print(1)\n"}}, "\n```python\nprint(1)\n```\n"),
+        ({"executableCode": {"code": "1"}, "thoughtSignature": "QUFB"}, "\n```\n1\n```\n"),
+        ({"executableCode": {"language": "<b>", "code": "````"}}, "\n`````\n````\n`````\n"),
+        ({"codeExecutionResult": {"outcome": "OUTCOME_OK", "output": "1\n"}}, "\n```\n1\n```\n"),
+    ],
+)
+def test_code_that_was_run_is_text(part: dict[str, Any], text: str) -> None:
+    """Code and what came of it stand in a fence, which nothing inside of them can close."""
+    response = read(answer({"text": "See"}, part, {"text": "Done"}))
+
+    assert (response.blocks, response.losses) == ((Text(f"See{text}Done"),), ())
+
+
+@pytest.mark.parametrize("part", [{"inlineData": {"mimeType": "image/png", "data": "AAAA"}}, {"somethingNew": {}}])
+def test_an_answer_of_which_nothing_is_left_is_none(part: dict[str, Any]) -> None:
+    """It names what there was; one that was filtered or cut may be empty, and so may one of several."""
+    with pytest.raises(UpstreamError, match=r"holds nothing that can be passed on \((inlineData|\(unknown\))\)"):
+        read(answer(part))
+
+    assert read(answer(part, finish="MAX_TOKENS")).stop is Stop.LENGTH
+    assert read(answer(part, finish="SAFETY")).stop is Stop.FILTERED
+    assert read({"candidates": [{**answer(part)["candidates"][0], "index": at} for at in (0, 1)]}).stop is Stop.END
+
+
+@pytest.mark.parametrize(
+    ("member", "value", "lost"),
+    [
+        ("index", "0", ()),
+        ("index", {}, ("candidates[].index",)),
+        ("logprobsResult", [], ("candidates[].logprobsResult",)),
+        ("finishMessage", 5, ("candidates[].finishMessage",)),
+        ("logprobsResult", {"chosenCandidates": [{"token": 5}]}, ("candidates[].logprobsResult",)),
+    ],
+)
+def test_members_that_cannot_be_read_cost_only_themselves(member: str, value: Any, lost: tuple[str, ...]) -> None:
+    """The answer stands, arguments as they were written, and what is left out is listed."""
+    told = answer({"text": "Hi"}, {"functionCall": {"name": "f", "args": {"a": 1.0}}})
+    told["candidates"][0][member] = value
+    response = read(told)
+
+    assert response.losses == lost
+    assert [getattr(block, "text", None) or getattr(block, "arguments", "") for block in response.blocks] == [
+        "Hi",
+        '{"a":1.0}',
+    ]
+
+
+@pytest.mark.parametrize("member", ["usageMetadata", "promptFeedback", "modelVersion", "responseId"])
+def test_an_answer_stands_without_what_is_beside_it(member: str) -> None:
+    """Usage and names that cannot be read are listed as lost, and do not take the answer with them."""
+    assert read(answer({"text": "Hi"}) | {member: [1]}).losses == (member,)
+
+
+@pytest.mark.parametrize("told", [{"candidates": [{"content": {"parts": [{"text": 5}]}}]}, {"candidates": 1}])
+def test_an_answer_without_readable_content_is_none(told: Any) -> None:
+    """What the answer is made of is not left out."""
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        read(told)
+
+
+@pytest.mark.parametrize(("written", "known"), [("-Infinity", -9999.0), ("NaN", -9999.0), ("-0.5", -0.5)])
+def test_probabilities_in_words(written: str, known: float) -> None:
+    """Proto3 JSON writes what is no number of JSON's as a string; nobody's client takes an infinity."""
+    told = answer({"text": "Hi"})
+    told["candidates"][0]["logprobsResult"] = {
+        "chosenCandidates": [{"token": "Hi", "logProbability": written}],
+        "topCandidates": [{"candidates": [{"token": "Hi", "logProbability": written}]}],
+    }
+
+    assert read(told).logprobs == (TokenLogprob("Hi", known, top=(TokenLogprob("Hi", known),)),)
+
+
+@pytest.mark.parametrize("finish", ["STOP", "SAFETY", None])
+def test_a_prompt_that_is_blocked_late(finish: str | None) -> None:
+    """What was said before stands, and the answer was filtered."""
+    response = read(answer({"text": "Hi"}, finish=finish, promptFeedback={"blockReason": "SAFETY"}))
+
+    assert (response.blocks, response.stop, response.native_stop) == ((Text("Hi"),), Stop.FILTERED, "SAFETY")
+    assert read(answer({"text": "Hi"}, promptFeedback={"blockReason": "BLOCK_REASON_UNSPECIFIED"})).stop is Stop.END
+
+
+def test_arguments_that_are_not_utf8() -> None:
+    """They are left as text by the decoder, and are found out all the same."""
+    body = json.dumps(answer({"functionCall": {"name": "f", "args": {"a": "#"}}})).encode().replace(b"#", b"\xff")
+    with pytest.raises(UpstreamError, match="cannot be read"):
+        DIALECT.read_response(body, {}, SENT)
 
 
 @pytest.mark.parametrize(

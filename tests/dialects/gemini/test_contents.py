@@ -121,6 +121,16 @@ def test_an_answer_that_is_begun_needs_a_model_that_goes_on_with_it() -> None:
         write(request, to(prefill=False))
 
 
+def test_results_go_before_what_the_same_message_says_first() -> None:
+    """Text in front of a result in one message is no obstacle: the result answers, the text follows."""
+    request = conversation(("user", "Hi"), ("assistant", call("a")), ("user", ["Here it is", result("a", "1")]))
+
+    assert contents(request)[2:] == [
+        ("user", [{"functionResponse": {"id": "a", "name": "f", "response": {"output": "1"}}}]),
+        ("user", [{"text": "Here it is"}]),
+    ]
+
+
 def test_gemini_parallel_order() -> None:
     """Results in swapped order get the order of the calls, and what the user says beside them its own content."""
     request = conversation(
@@ -336,10 +346,6 @@ MEDIA: list[tuple[Any, list[dict[str, Any]]]] = [
         [{"fileData": {"mimeType": "image/png", "fileUri": "https://a.example/b.PNG?x=1"}}],
     ),
     (
-        Image("p", url="gs://bucket/b.webp"),
-        [{"fileData": {"mimeType": "image/webp", "fileUri": "gs://bucket/b.webp"}}],
-    ),
-    (
         Image("p", "image/png", "AAAA", detail="high"),
         [
             {
@@ -370,6 +376,30 @@ def test_media_are_parts(block: Any, parts: list[dict[str, Any]]) -> None:
     """Each kind is sent inline or by its address, with its type, and nothing is lost."""
     assert contents(conversation(("user", [block]))) == [("user", parts)]
     assert losses(conversation(("user", [block]))) == []
+
+
+UPLOAD = "https://GenerativeLanguage.googleapis.com/v1beta/files/a.png"
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/b.png", UPLOAD])
+def test_stored_files_are_named_only_where_they_may_be(url: str) -> None:
+    """Google reads them as the gateway, so a client may name one only where the backend says so."""
+    request = conversation(("user", [Image("p", url=url)]))
+
+    assert contents(request, to(stored_files=True)) == [
+        ("user", [{"fileData": {"mimeType": "image/png", "fileUri": url}}])
+    ]
+    with pytest.raises(Refusal, match="storedFiles"):
+        write(request)
+
+
+@pytest.mark.parametrize("url", ["https://u:p@a.example/b.png", "https://u@a.example/b.png", "http://[a/b.png"])
+def test_addresses_hold_no_password(url: str) -> None:
+    """An address with a user name in it would be passed on to Google, password and all."""
+    with pytest.raises(Refusal) as refused:
+        write(conversation(("user", [Image("p", url=url)])))
+
+    assert refused.value.error.param == "p"
 
 
 def test_what_no_part_has_a_place_for_is_listed() -> None:

@@ -155,6 +155,7 @@ parts = st.fixed_dictionaries(
 @given(told=st.lists(parts, max_size=6))
 def test_what_gemini_said_goes_back_with_every_signature_in_its_place(told: list[dict[str, Any]]) -> None:
     """Reading and writing an answer keeps calls, texts and signatures, and each signature with its part."""
+    assume(any(part.get("text") or "functionCall" in part for part in told) or all(map(_is_readable, told)))
     blocks = read(answer(*told)).blocks
     results = tuple(ToolResult("p", block.id) for block in blocks if isinstance(block, ToolCall))
     turns = (*greeting, Turn("assistant", blocks, "p"), Turn("user", (*results, Text("Go on")), "p"))
@@ -166,6 +167,10 @@ def test_what_gemini_said_goes_back_with_every_signature_in_its_place(told: list
     # A thought is told in pieces: its signature is that of all of them.
     assert [one for one, _ in kept] == [one for one, _ in signed]
     assert [data for _, data in kept if "id" in str(data)] == [data for _, data in signed if "id" in str(data)]
+
+
+def _is_readable(part: dict[str, Any]) -> bool:
+    return bool(part.keys() - {"thought"})
 
 
 def _data(part: dict[str, Any]) -> Any:

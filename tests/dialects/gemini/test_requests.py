@@ -180,8 +180,18 @@ def test_a_cached_content_brings_its_own_tools_and_system() -> None:
     """Beside it they would be a 400, so they are left out and listed."""
     request = ask(system=(Text("S"),), tools=TOOLS, extras=(Extra("cachedContent", "cachedContents/1"),))
 
-    assert body(request).keys() == {"cachedContent", "contents"}
-    assert losses(request) == [("cachedContent", "approx")] * 2
+    allowed = to(stored_files=True)
+
+    assert body(request, allowed).keys() == {"cachedContent", "contents"}
+    assert losses(request, allowed) == [("cachedContent", "approx")] * 2
+
+
+def test_a_cached_content_is_the_gateways_own() -> None:
+    """A client may name one only where the backend says so: it is read with the gateway's identity."""
+    with pytest.raises(Refusal, match="storedFiles") as refused:
+        write(ask(extras=(Extra("cachedContent", "cachedContents/1"),)))
+
+    assert refused.value.error.param == "cachedContent"
 
 
 @pytest.mark.parametrize(

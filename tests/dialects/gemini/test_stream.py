@@ -1,7 +1,7 @@
 """Streamed answers in every framing, cut everywhere; they say what the same answer says as a whole."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -23,10 +23,12 @@ from extproc.conversation.events import (
     VendorDelta,
 )
 from extproc.conversation.response import Stop, Usage
+from extproc.dialects.gemini import DIALECT
 from extproc.dialects.gemini.signatures import UNSIGNED_THOUGHT, alone
-from tests.dialects.gemini.generate import answer, events, sse
+from tests.dialects.gemini.generate import SENT, answer, events, sse
 from tests.support.gemini_oracle import check_answer
 from tests.support.golden_dialects import all_splits
+from tests.support.wire_costs import assert_linear
 
 ERROR = {"error": {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}}
 HALF = {"promptTokenCount": 5, "totalTokenCount": 5, "cachedContentTokenCount": 2}
@@ -241,7 +243,7 @@ def test_nothing_follows_the_end() -> None:
 
 def test_vendor_members_and_losses_come_where_they_are() -> None:
     """Google's own members are told once they are known, and what has no block is listed."""
-    piece = answer({"executableCode": {"code": "1"}}, usageMetadata={"trafficType": "ON_DEMAND"})
+    piece = answer({"text": "Hi"}, {"inlineData": {"data": "AAAA"}}, usageMetadata={"trafficType": "ON_DEMAND"})
     piece["candidates"][0]["groundingMetadata"] = {"webSearchQueries": ["q"]}
     told: list[Event] = events(sse(piece, piece))
 
@@ -250,4 +252,18 @@ def test_vendor_members_and_losses_come_where_they_are() -> None:
         VendorDelta({"traffic_type": "ON_DEMAND"}),
         VendorDelta({"grounding_metadata": {"webSearchQueries": ["q"]}}),
     ]
-    assert told.count(Lost("candidates[0].content.parts[].executableCode")) == 2
+    assert told.count(Lost("candidates[0].content.parts[].inlineData")) == 2
+
+
+def test_blanks_before_a_stream_cost_no_more_each() -> None:
+    """They are not kept, so that many of them, one by one, are each read once."""
+
+    def feeding(size: int) -> Callable[[], object]:
+        def work() -> object:
+            reader = DIALECT.stream_reader({}, SENT)
+            return [reader.feed(b" " * 64) for _ in range(size)]
+
+        return work
+
+    assert_linear(feeding, 500)
+    assert events(*[b" \r\n"] * 50, b"\xef\xbb", b"\xbf \n", sse(*TEXT)) == events(sse(*TEXT))

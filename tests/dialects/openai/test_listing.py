@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import Model
 
-from extproc.dialects.contract import Listed
+from extproc.dialects.contract import MAX_STICKY_BYTES, Listed
 from extproc.dialects.openai import DIALECT
 from tests.support.openai_chat import USER, body
 
@@ -88,3 +88,20 @@ def test_another_conversation_has_another_key(messages: list[Any]) -> None:
 def test_any_body_has_a_key(raw: bytes) -> None:
     """A body that is no conversation has a key as well, if an empty one."""
     assert isinstance(DIALECT.sticky_key(raw), bytes)
+
+
+@pytest.mark.parametrize(
+    "messages", [b"[1e999]", b'[{"role":"user","content":1e999}]', b'[{"role":"user","content":"\\ud800"}]']
+)
+def test_a_message_that_cannot_be_read_has_no_key(messages: bytes) -> None:
+    """A number that no float holds, and half of a character, are the upstream's to refuse."""
+    assert DIALECT.sticky_key(b'{"model":"m","messages":%b}' % messages) == b""
+
+
+def test_a_sticky_key_is_short_and_quickly_read() -> None:
+    """Of each message the beginning counts, and of a preamble of many messages the first of them."""
+    long = key(*[{"role": "system", "content": "y" * 100_000}] * 3, {"role": "user", "content": "z" * 2_000_000}, USER)
+
+    assert len(long) <= 4 * MAX_STICKY_BYTES + 3
+    assert long != key(*[{"role": "system", "content": "y" * 100_000}] * 3, USER)
+    assert len(key(*[SYSTEM] * 300_000, USER)) < 1000

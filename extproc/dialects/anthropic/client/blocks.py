@@ -15,6 +15,7 @@ from extproc.conversation.provenance import unmarked
 from extproc.conversation.request import (
     Block,
     Cache,
+    Citation,
     Document,
     Extra,
     Image,
@@ -25,6 +26,7 @@ from extproc.conversation.request import (
     ToolResult,
 )
 from extproc.dialects.anthropic.citations import maybe_citation
+from extproc.dialects.anthropic.client.ids import given_id
 from extproc.dialects.fields import Members, missing, read_base64, unknown_word, wrong_type, wrong_value
 
 MAX_BLOCKS: Final = 2_000
@@ -106,7 +108,13 @@ class Blocks:
 
     def _text(self, block: Members) -> Text:
         self._note(block, _TEXT_MEMBERS)
-        told = [read for value in block.objects("citations") if (read := maybe_citation(value.values))]
+        told: list[Citation] = []
+        for value in block.objects("citations"):
+            citation = maybe_citation(value.values)
+            if citation is None:
+                self._extras.append(Extra(value.path, value.values))
+            else:
+                told.append(citation)
         return Text(block.text("text"), block.path, cache=read_cache(block), citations=tuple(told))
 
     def _user_text(self, block: Members) -> Text:
@@ -173,7 +181,7 @@ class Blocks:
         block.object("input")
         position = int(block.path.rpartition("[")[2][:-1])
         arguments = bytes(_input.decode(self._raws[position]).input).decode()
-        return ToolCall(block.path, block.name("id"), block.name("name"), arguments, read_cache(block))
+        return ToolCall(block.path, given_id(block.name("id")), block.name("name"), arguments, read_cache(block))
 
     def _result(self, block: Members) -> ToolResult:
         self._note(block, _RESULT_MEMBERS)
@@ -189,7 +197,7 @@ class Blocks:
         mark = read_cache(block)
         return ToolResult(
             block.path,
-            block.name("tool_use_id"),
+            given_id(block.name("tool_use_id")),
             tuple(content),
             is_error=block.maybe_boolean("is_error") is True,
             cache=mark or (marks[-1] if marks else None),

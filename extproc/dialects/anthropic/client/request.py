@@ -66,7 +66,8 @@ _ESSENTIAL: Final = frozenset(
 #: Listed when left out; coding agents send them as routine.
 _LISTED: Final = frozenset({"context_management", "diagnostics", "speed"})
 _EMPTY: Final[tuple[Any, ...]] = ([], {}, "standard")
-_KNOWN: Final = _NEUTRAL | _ESSENTIAL | _LISTED
+_TOLD: Final = _ESSENTIAL | _LISTED
+_KNOWN: Final = _NEUTRAL | _TOLD
 
 
 def read_request(body: bytes, headers: Mapping[str, str]) -> Request:
@@ -182,9 +183,8 @@ def _user(root: Members, extras: list[Extra]) -> str | None:
 
 
 def _read_extras(root: Members, extras: list[Extra]) -> None:
-    for name in root.values:
-        value = root.values[name]
-        if value is None or name not in _ESSENTIAL | _LISTED:
+    for name, value in root.values.items():
+        if value is None or name not in _TOLD:
             continue
         empty = value in _EMPTY
         extras.append(Extra(name, value, essential=name in _ESSENTIAL and not empty, harmless=empty))

@@ -12,8 +12,9 @@ import msgspec
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
 from extproc.conversation.provenance import UNSIGNED, marked
 from extproc.conversation.request import Text, Thinking, ToolCall
-from extproc.conversation.response import Response, Stop
+from extproc.conversation.response import CUT_SHORT, Response, Stop
 from extproc.dialects.anthropic.citations import maybe_written
+from extproc.dialects.anthropic.client.ids import told_id
 from extproc.dialects.anthropic.usage import write_usage
 from extproc.dialects.contract import Identity
 from extproc.wire import jsontext
@@ -37,14 +38,16 @@ _EMPTY: Final = b"{}"
 
 
 def write_response(response: Response, identity: Identity) -> bytes:
-    """The body of a whole answer.
+    """The body of a whole answer. Of one that is cut, a call in pieces is left out: ``input`` can hold no half object.
 
     Raises:
         UpstreamError: the answer is malformed, or the arguments of a call are no JSON object: a tool that ran without
             them would do something else.
     """
-    content = [written for block in response.blocks for written in _blocks(block, identity.origin)]
-    has_calls = any(isinstance(block, ToolCall) for block in response.blocks)
+    cut = frozenset(cut_calls(response))
+    blocks = [block for position, block in enumerate(response.blocks) if position not in cut]
+    content = [written for block in blocks for written in _blocks(block, identity.origin)]
+    has_calls = any(isinstance(block, ToolCall) for block in blocks)
     reason = stop_reason(response.stop, has_calls=has_calls)
     answer: dict[str, Any] = {
         "id": message_id(response.id, identity),
@@ -94,16 +97,32 @@ def own_mark(signature: str, origin: str) -> str:
 
 def checked_input(arguments: str, name: str) -> bytes:
     """The arguments as they stand, if they are an object; blank ones are an empty one."""
-    text = arguments.encode()
-    if not text.strip():
-        return _EMPTY
-    try:
-        jsontext.check_object(text)
-    except JsonError as error:
+    if not is_readable(arguments):
         shown = name[:64] if name.isprintable() else "(unprintable)"
         message = f"the model called the tool {shown!r} with arguments that are no JSON object; send the request again"
-        raise UpstreamError(ApiError(status=502, kind=Kind.SERVER, message=message)) from error
-    return text
+        raise UpstreamError(ApiError(status=502, kind=Kind.SERVER, message=message))
+    return arguments.encode() if arguments.strip() else _EMPTY
+
+
+def cut_calls(response: Response) -> Iterator[int]:
+    """The positions of the calls whose arguments were cut with the answer, which ``write_response`` leaves out."""
+    if response.stop not in CUT_SHORT:
+        return
+    for position, block in enumerate(response.blocks):
+        if isinstance(block, ToolCall) and not is_readable(block.arguments):
+            yield position
+
+
+def is_readable(arguments: str) -> bool:
+    """Whether the arguments are a whole object, or none at all."""
+    text = arguments.encode()
+    if not text.strip():
+        return True
+    try:
+        jsontext.check_object(text)
+    except JsonError:
+        return False
+    return True
 
 
 def _blocks(block: Text | Thinking | ToolCall, origin: str) -> Iterator[dict[str, Any]]:
@@ -115,7 +134,7 @@ def _blocks(block: Text | Thinking | ToolCall, origin: str) -> Iterator[dict[str
                 yield {"type": "text", "text": text, **({"citations": told} if told else {})}
         case ToolCall(id=call_id, name=name, arguments=arguments):
             called = msgspec.Raw(checked_input(arguments, name))
-            yield {"type": "tool_use", "id": call_id, "name": name, "input": called}
+            yield {"type": "tool_use", "id": told_id(call_id), "name": name, "input": called}
         case Thinking(redacted=str(redacted)):
             yield {"type": "redacted_thinking", "data": own_mark(redacted, origin)}
         case Thinking(text=text, signature=signature):

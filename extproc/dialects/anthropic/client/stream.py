@@ -7,7 +7,8 @@ Rules that clients rely on, tried with anthropic-python 2.12 (2026-11-22):
    what the upstream says of others meanwhile waits; text or reasoning that goes on after another block is a new block.
 3. ``signature_delta`` is sent once, whole, before the block's stop; redacted reasoning stands in its start.
 4. ``message_delta`` comes once, when the upstream has ended and its usage is known; then ``message_stop``.
-5. A stream that breaks gets an ``error`` event, and neither of these. So does a call whose arguments are no object.
+5. A stream that breaks gets an ``error`` event, and neither of these. So does a call whose arguments are no
+   object, unless the answer is cut (``CUT_SHORT``): then it ends where it was cut, as Anthropic's own do.
 
 An event that is not legal in the writer's state is a defect of the upstream or its reader, and breaks the stream.
 """
@@ -38,10 +39,12 @@ from extproc.conversation.events import (
     VendorDelta,
 )
 from extproc.conversation.provenance import UNSIGNED
-from extproc.conversation.response import NO_USAGE
+from extproc.conversation.response import CUT_SHORT, NO_USAGE
 from extproc.dialects.anthropic.citations import maybe_written
+from extproc.dialects.anthropic.client.ids import told_id
 from extproc.dialects.anthropic.client.response import (
     checked_input,
+    is_readable,
     message_id,
     own_mark,
     stop_details,
@@ -224,7 +227,7 @@ class MessageWriter:
         self._calls.add(event.index)
         closed = self._close()
         self._block = _Block("tool_use", self._next, event.index, event.name)
-        call = {"type": "tool_use", "id": event.id, "name": event.name, "input": {}}
+        call = {"type": "tool_use", "id": told_id(event.id), "name": event.name, "input": {}}
         return closed + self._begun(call)
 
     def _write_arguments(self, event: ArgumentsDelta) -> bytes:
@@ -237,8 +240,13 @@ class MessageWriter:
         return block.head + _encode(event.fragment) + block.tail
 
     def _end_block(self, event: BlockEnded) -> bytes:
+        """The end of the open block. A call in pieces stays open: why the model stopped tells whether it was cut."""
         block = self._block
-        return self._close() if block is not None and block.upstream_index == event.index else b""
+        if block is None or block.upstream_index != event.index:
+            return b""
+        if block.kind == "tool_use" and not is_readable("".join(block.arguments)):
+            return b""
+        return self._close()
 
     def _opened(self, kind: str, upstream_index: int) -> tuple[bytes, _Block]:
         """The block of this kind and index: the open one, or a new one with the bytes that open it."""
@@ -254,16 +262,16 @@ class MessageWriter:
         self._next += 1
         return _named("content_block_start", {"index": position, "content_block": content_block})
 
-    def _close(self) -> bytes:
-        """The end of the open block, if there is one.
+    def _close(self, *, cut: bool = False) -> bytes:
+        """The end of the open block, if there is one; ``cut``: it may be the middle of a call.
 
-        Raises ``UpstreamError`` for a call without readable arguments.
+        Raises ``UpstreamError`` for another call without readable arguments.
         """
         block, self._block = self._block, None
         if block is None:
             return b""
         stop = _named("content_block_stop", {"index": block.position})
-        if block.kind == "tool_use":
+        if block.kind == "tool_use" and not cut:
             checked_input("".join(block.arguments), block.name)
         elif block.kind == "thinking":
             mark = own_mark(block.signature or UNSIGNED, self._identity.origin)
@@ -273,9 +281,10 @@ class MessageWriter:
     def _stop(self, event: Stopped) -> bytes:
         if event.candidate:
             return b""
-        out = [self._close()]
+        cut = event.stop in CUT_SHORT
+        out = [self._close(cut=cut)]
         while self._held:
-            out += [self._released(), self._close()]
+            out += [self._released(), self._close(cut=cut)]
         reason = stop_reason(event.stop, has_calls=bool(self._calls))
         sequence = event.sequence if reason == "stop_sequence" else None
         self._stopped = {"stop_reason": reason, "stop_sequence": sequence}

@@ -8,8 +8,10 @@ Rules, all of them 400s from the API when broken (platform.claude.com and the th
 4. A system message stands right after a user message, before an assistant's or at the end, and holds text only (AWS
    user guide, mid-conversation system messages). Elsewhere, or where the model has no such role, it is folded into the
    user's message as a marked text: it is never moved to the front, which would break caches and signed reasoning.
-5. A message only ever depends on the turns up to the next of another role: a longer conversation begins with the same
-   bytes, which provider caches and signed thinking need.
+5. A longer conversation begins with the bytes of the shorter one up to its last answer, which provider caches and
+   signed thinking need; and the user's blocks after that answer stay the first of their message, up to a system
+   message. More cannot be had: once the user goes on after a system message without having been answered, no rule of
+   the API leaves it a message of its own. It is then folded where it stands.
 """
 
 from collections.abc import Iterator, Sequence
@@ -100,16 +102,16 @@ class MessageWriter:
 
     def _user_side(self, turns: list[Turn]) -> Iterator[_Message]:
         """A user message, and a system message after it where there is one and the model takes it there."""
-        spoken = any(turn.role == "user" and any(map(_is_content, turn.blocks)) for turn in turns)
-        apart = self._capabilities.system_in_messages and spoken
+        spoken = [at for at, turn in enumerate(turns) if turn.role == "user" and any(map(_is_content, turn.blocks))]
+        capable = self._capabilities.system_in_messages and bool(spoken)
         user, system = _Message("user", turns[0].path), _Message("system", "")
         for position, turn in enumerate(turns):
             if turn.role != "system":
                 self._user(turn, user)
-            elif not apart:
+            elif not capable or spoken[0] < position < spoken[-1]:
                 self._fold(turn, user)
             else:
-                if any(later.role == "user" for later in turns[position:]):
+                if position < spoken[0]:
                     reason = "a system message stands after the user's here; sent after the following one"
                     self._losses.append(Loss(turn.path, "approx", reason))
                 for block in turn.blocks:

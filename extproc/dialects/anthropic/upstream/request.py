@@ -87,7 +87,7 @@ def _members(
         "system": [*write_system(request.system, marks), *instruction],
         "messages": MessageWriter(capabilities, marks, losses, fetches=to.fetches_urls).write(request.turns),
     }
-    marks.settle()
+    marks.settle(members["messages"])
     return {name: value for name, value in members.items() if value is not None and value not in ([], {})}, tools.custom
 
 

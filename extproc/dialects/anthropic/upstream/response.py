@@ -4,13 +4,22 @@ from typing import Any, Final
 
 import msgspec
 
+from extproc.conversation.errors import UpstreamError
 from extproc.conversation.request import Citation, Text, Thinking, ToolCall
-from extproc.conversation.response import Response, Stop
+from extproc.conversation.response import CUT_SHORT, Response, Stop
 from extproc.dialects.anthropic.citations import maybe_citation
-from extproc.dialects.anthropic.errors import bad_answer
-from extproc.dialects.anthropic.upstream.shapes import STOPS, ContentBlock, Message, explanation_of, plain_text
+from extproc.dialects.anthropic.errors import bad_answer, read_error_object
+from extproc.dialects.anthropic.upstream.shapes import (
+    STOPS,
+    ContentBlock,
+    Message,
+    explanation_of,
+    lost_beside,
+    plain_text,
+)
 from extproc.dialects.anthropic.usage import read_counts, read_tier
 from extproc.dialects.contract import UpstreamRequest
+from extproc.wire import jsontext
 
 _DECODER: Final = msgspec.json.Decoder(Message)
 
@@ -23,25 +32,33 @@ _counted: Final = msgspec.json.Decoder(_Counted)
 
 
 def read_response(body: bytes, sent: UpstreamRequest) -> Response:
-    """The answer in neutral form; raises ``UpstreamError`` (502) for a body that is no message."""
+    """The answer in neutral form.
+
+    Raises ``UpstreamError``: 502 for a body that is no message; an error under a 200 keeps its own kind and status.
+    """
     try:
-        answer = _DECODER.decode(body)
+        answer = jsontext.decoded(_DECODER, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise bad_answer(f"its body cannot be read as a message: {error}") from error
+    if answer.type == "error":
+        raise UpstreamError(read_error_object(answer.error))
     if answer.content is None:
         raise bad_answer("its body has no content")
     blocks: list[Text | Thinking | ToolCall] = []
-    losses: list[str] = []
+    losses = lost_beside(answer)
+    native = answer.stop_reason or ""
+    stop = STOPS.get(native, Stop.UNKNOWN)
     for position, block in enumerate(answer.content):
-        known = _maybe_block(block, sent.custom_tools)
+        known = _maybe_block(block, sent.custom_tools, cut=stop in CUT_SHORT)
         if known is None:
             losses.append(f"content[{position}].{block.type}")
         else:
             blocks.append(known)
-    native = answer.stop_reason or ""
+    if losses and not blocks and stop not in CUT_SHORT:
+        raise bad_answer(f"it holds nothing that can be passed on ({losses[0].rpartition('.')[2]})")
     return Response(
         blocks=tuple(blocks),
-        stop=STOPS.get(native, Stop.UNKNOWN),
+        stop=stop,
         native_stop=native,
         usage=read_counts(answer.usage).neutral(),
         id=answer.id,
@@ -64,7 +81,7 @@ def read_count(body: bytes) -> int:
     return counted
 
 
-def _maybe_block(block: ContentBlock, custom: frozenset[str]) -> Text | Thinking | ToolCall | None:
+def _maybe_block(block: ContentBlock, custom: frozenset[str], *, cut: bool) -> Text | Thinking | ToolCall | None:
     """None for what only Anthropic's own servers say; a client of another dialect could not answer it."""
     match block.type:
         case "text":
@@ -74,15 +91,18 @@ def _maybe_block(block: ContentBlock, custom: frozenset[str]) -> Text | Thinking
         case "redacted_thinking":
             return Thinking("", redacted=block.data)
         case "tool_use":
-            return _call(block, custom)
+            return _maybe_call(block, custom, cut=cut)
         case _:
             return None
 
 
-def _call(block: ContentBlock, custom: frozenset[str]) -> ToolCall:
+def _maybe_call(block: ContentBlock, custom: frozenset[str], *, cut: bool) -> ToolCall | None:
+    """None for a call whose plain text an answer that was cut does not hold."""
     arguments = bytes(block.input) or b"{}"
     if block.name in custom:
         text = plain_text(arguments)
+        if text is None and cut:
+            return None
         if text is None:
             raise bad_answer("a call of a tool that takes plain text holds none")
         return ToolCall("", block.id, block.name, text, kind="custom")

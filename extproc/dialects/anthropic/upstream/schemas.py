@@ -50,7 +50,11 @@ def maybe_unsupported(schema: str) -> str | None:
 
 
 def maybe_lowered(schema: str) -> str | None:
-    """The nearest schema that is enforced; None when there is none (a recursive one, for example)."""
+    """The nearest schema that is enforced; None when there is none.
+
+    There is none of a recursive schema, and of one whose valid values the nearest would not allow: a map from names of
+    any kind, and objects that are said in several parts (``allOf``).
+    """
     root = _maybe_root(schema)
     if root is None or _Walk(root, lenient=True).problem(root, ()):
         return None
@@ -82,8 +86,10 @@ class _Walk:
             return "it holds something other than an object where a schema is due"
         if len(trail) > _MAX_DEPTH:
             return f"it nests deeper than {_MAX_DEPTH} levels"
-        keyword = None if self._lenient else _keyword_problem(node)
-        return keyword or self._reference_problem(node, trail) or self._child_problem(node, trail)
+        keyword = _narrowing_problem(node) if self._lenient else _keyword_problem(node)
+        return (
+            keyword or _form_problem(node) or self._reference_problem(node, trail) or self._child_problem(node, trail)
+        )
 
     def _reference_problem(self, node: dict[str, Any], trail: tuple[str, ...]) -> str | None:
         if "$ref" not in node:
@@ -116,6 +122,27 @@ def _keyword_problem(node: Mapping[str, Any]) -> str | None:
         return "an object in it is open (additionalProperties is not false)"
     values = ((key, words) for key, words in _LIMITED.items() if key in node and _is_unenforced(key, node[key]))
     return next((words for _, words in values), None)
+
+
+def _form_problem(node: Mapping[str, Any]) -> str | None:
+    """A keyword whose value is of a form that no schema gives it."""
+    for key in (*_LISTS, *_MAPS):
+        if key in node and not isinstance(node[key], list if key in _LISTS else dict):
+            return f"its {key} is of a wrong type"
+    return None
+
+
+def _narrowing_problem(node: Mapping[str, Any]) -> str | None:
+    """What would keep values of this node from ever being valid once all objects in it are closed."""
+    parts = node.get("allOf")
+    if isinstance(parts, list) and (len(parts) > 1 or "properties" in node):
+        return "it says an object in several parts"
+    if not _is_object(node) or node.get("additionalProperties") is False:
+        return None
+    others = node.get("additionalProperties", True)
+    if not node.get("properties") or "patternProperties" in node or (others is not True and others != {}):
+        return "it is a map from names that it does not list"
+    return None
 
 
 def _lowered(node: Mapping[str, Any]) -> dict[str, Any]:

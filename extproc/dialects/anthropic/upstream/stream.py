@@ -3,7 +3,8 @@
 Rules, from anthropic-python 2.12 ``types/raw_message_stream_event`` and platform.claude.com (read 2026-11-22):
 
 1. What an event is, its ``type`` says; the name before it may be missing at hosts.
-2. A tool call's input streams as text; when nothing came until its stop, the input of its start counts.
+2. A tool call's input streams as text; when nothing came until its stop, the input of its start counts. Input that is
+   cut in the middle is no fault before the stop reason says that the answer is not cut.
 3. The numbers of ``message_delta`` are cumulative, and an absent one changes nothing.
 4. ``message_stop`` is the terminator. Bytes that end without it are a cut answer, whatever came before.
 5. ``error`` ends the stream; the status was 200 all along.
@@ -32,7 +33,7 @@ from extproc.conversation.events import (
     ThinkingDelta,
     ToolStarted,
 )
-from extproc.conversation.response import Stop
+from extproc.conversation.response import CUT_SHORT, Stop
 from extproc.dialects.anthropic.citations import maybe_citation
 from extproc.dialects.anthropic.errors import read_error_object
 from extproc.dialects.anthropic.upstream.response import citations_of
@@ -41,16 +42,20 @@ from extproc.dialects.anthropic.upstream.shapes import (
     ContentBlock,
     Delta,
     StreamEvent,
+    begun_text,
     explanation_of,
+    lost_beside,
     plain_text,
 )
 from extproc.dialects.anthropic.usage import Counts, read_counts, read_tier
 from extproc.dialects.contract import UpstreamRequest
+from extproc.wire import jsontext
 from extproc.wire.errors import FrameError
 from extproc.wire.sse import SseParser
 
 _DECODER: Final = msgspec.json.Decoder(StreamEvent)
 _NOTHING: Final = b"{}"
+_NO_TEXT: Final = "the model called a tool that takes plain text without any"
 
 
 class _Call:
@@ -79,8 +84,14 @@ class MessageStreamReader:
         self._tier: str | None = None
         #: Open calls by block index; blocks that the consumer knows of; blocks that it never will.
         self._calls: dict[int, _Call] = {}
+        #: A call with plain text that ended within its text: right only at the end of an answer that is cut.
+        self._torn: tuple[int, _Call] | None = None
         self._known: set[int] = set()
         self._ignored: set[int] = set()
+        self._lost: set[str] = set()
+        #: Whether anything of the content was told, and the first kind of block that had no neutral form.
+        self._told = False
+        self._first_lost: str | None = None
 
     def feed(self, chunk: bytes) -> Sequence[Event]:
         """The events completed by this chunk; none after ``Ended`` or ``Fault``."""
@@ -112,7 +123,7 @@ class MessageStreamReader:
 
     def _read(self, data: bytes) -> None:
         try:
-            event = _DECODER.decode(data)
+            event = jsontext.decoded(_DECODER, data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             self._fail(f"the Anthropic API sent an event that cannot be read: {error}")
             return
@@ -128,13 +139,16 @@ class MessageStreamReader:
         message = event.message
         self._out.append(Started(message.id, message.model) if message else Started())
         if message is not None:
+            self._lose(lost_beside(message))
             self._count(message.usage)
 
     def _block_start(self, event: StreamEvent) -> None:
         block, index = event.content_block, event.index
         if block is None:
             return
-        if self._stopped or index in self._known or index in self._ignored:
+        if self._torn is not None:
+            self._fail(_NO_TEXT)
+        elif self._stopped or index in self._known or index in self._ignored:
             self._fail("the Anthropic API opened a block of its answer twice, or after its end")
         elif block.type == "tool_use":
             self._open_call(index, block)
@@ -149,6 +163,7 @@ class MessageStreamReader:
             self._tell(index, ThinkingDelta(index, redacted=block.data) if block.data is not None else None)
         else:
             self._ignored.add(index)
+            self._first_lost = self._first_lost or block.type
             self._out.append(Lost(f"content[{index}].{block.type}"))
 
     def _open_call(self, index: int, block: ContentBlock) -> None:
@@ -158,12 +173,16 @@ class MessageStreamReader:
 
     def _tell(self, index: int, event: Event | None) -> None:
         if event is not None:
+            self._told = True
             self._known.add(index)
             self._out.append(event)
 
     def _block_delta(self, event: StreamEvent) -> None:
         delta, index = event.delta, event.index
         if delta is None or index in self._ignored:
+            return
+        if self._torn is not None:
+            self._fail(_NO_TEXT)
             return
         if self._stopped:
             self._fail("the Anthropic API went on after it had stopped its answer")
@@ -197,6 +216,8 @@ class MessageStreamReader:
         index = event.index
         call = self._calls.pop(index, None)
         if call is not None and not self._end_call(index, call):
+            self._torn = index, call
+            self._ignored.add(index)
             return
         if index in self._known:
             self._known.discard(index)
@@ -209,27 +230,42 @@ class MessageStreamReader:
         if call.custom:
             text = plain_text("".join(call.held).encode() or call.whole)
             if text is None:
-                self._fail("the model called a tool that takes plain text without any")
                 return False
             self._out.append(ArgumentsDelta(index, text))
         elif not call.begun:
             self._out.append(ArgumentsDelta(index, call.whole.decode()))
         return True
 
+    def _end_torn(self, index: int, call: _Call) -> None:
+        """Tells of a plain text as much as came."""
+        if text := begun_text("".join(call.held)):
+            self._out.append(ArgumentsDelta(index, text))
+        self._known.discard(index)
+        self._out.append(BlockEnded(index))
+
     def _message_delta(self, event: StreamEvent) -> None:
+        self._lose(lost_beside(event))
         self._count(event.usage)
         delta = event.delta
         if delta is None or delta.stop_reason is None or self._stopped:
             return
-        for index, call in list(self._calls.items()):
-            if not self._end_call(index, call):
-                return
+        torn = [] if self._torn is None else [self._torn]
+        torn += [(index, call) for index, call in self._calls.items() if not self._end_call(index, call)]
         self._calls.clear()
+        if torn and STOPS.get(delta.stop_reason) not in CUT_SHORT:
+            self._fail(_NO_TEXT)
+            return
+        for index, call in torn:
+            self._end_torn(index, call)
         self._stop(delta, delta.stop_reason)
 
     def _stop(self, delta: Delta, native: str) -> None:
         self._stopped = True
+        self._lose(lost_beside(delta))
         stop = STOPS.get(native, Stop.UNKNOWN)
+        if self._first_lost is not None and not self._told and stop not in CUT_SHORT:
+            self._fail(f"the answer from the Anthropic API holds nothing that can be passed on ({self._first_lost})")
+            return
         self._out.append(Stopped(stop, native, delta.stop_sequence, explanation_of(delta.stop_details)))
 
     def _message_stop(self, _event: StreamEvent) -> None:
@@ -243,6 +279,11 @@ class MessageStreamReader:
 
     def _error(self, event: StreamEvent) -> None:
         self._end(Fault(read_error_object(event.error)))
+
+    def _lose(self, paths: Sequence[str]) -> None:
+        """Lists what is lost, once."""
+        self._out += [Lost(path) for path in paths if path not in self._lost]
+        self._lost.update(paths)
 
     def _count(self, usage: Any) -> None:
         counts = self._counts.updated(read_counts(usage))

@@ -1,5 +1,6 @@
 """One choice of a stream: its deltas to blocks that come one after the other."""
 
+from collections import deque
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
@@ -17,6 +18,7 @@ from extproc.conversation.events import (
     VendorDelta,
 )
 from extproc.conversation.response import Stop
+from extproc.dialects.openai.upstream.arguments import ObjectEnd
 from extproc.dialects.openai.upstream.shapes import (
     STOPS,
     Call,
@@ -35,6 +37,9 @@ _TEXT: Final = "text"
 _THINKING: Final = "thinking"
 _REFUSAL: Final = "refusal"
 
+MAX_HELD: Final = 16 * 1024 * 1024
+"""Characters of calls and of text behind them that one choice may hold back: our own bound, ten longest answers."""
+
 
 class BrokenChoiceError(Exception):
     """The choice makes no sense from here on; the stream ends with ``error``."""
@@ -47,7 +52,7 @@ class BrokenChoiceError(Exception):
 class _Call:
     """One call: what is known of it, and what of its arguments has not been told yet."""
 
-    __slots__ = ("arguments", "block", "custom", "ended", "held", "id", "name")
+    __slots__ = ("_end", "arguments", "block", "custom", "ended", "held", "id", "name")
 
     def __init__(self) -> None:
         self.id: str | None = None
@@ -57,9 +62,16 @@ class _Call:
         self.held: list[str] = []
         self.block: int | None = None
         self.ended = False
+        self._end = ObjectEnd()
+
+    def add(self, text: str) -> None:
+        self.arguments.append(text)
+        self.held.append(text)
+        self._end.feed(text)
 
     def is_whole(self) -> bool:
-        return not self.custom and is_object("".join(self.arguments))
+        """Whether its arguments have come to their end, as far as braces tell."""
+        return not self.custom and self._end.reached
 
 
 class ChoiceReader:
@@ -84,6 +96,9 @@ class ChoiceReader:
         self._refusal: list[str] = []
         self._sequence: str | None = None
         self._calls: dict[Any, _Call] = {}
+        #: Those of them that nothing has been told of.
+        self._waiting: deque[_Call] = deque()
+        self._held = 0
         self._live: _Call | None = None
         #: Text that came while a call was in the middle of its arguments.
         self._late: list[tuple[str, str]] = []
@@ -132,12 +147,12 @@ class ChoiceReader:
             cut = STOPS.get(native) in {Stop.LENGTH, Stop.CONTEXT_FULL, Stop.FILTERED, Stop.MALFORMED}
             self._close_text(out)
             self._end_live(out, cut=cut)
-            for call in self._calls.values():
-                if not call.ended and not (cut and call.name is None):
+            while self._waiting:
+                call = self._waiting.popleft()
+                if not (cut and call.name is None):
                     self._begin(call, out)
                     self._end_live(out, cut=cut)
-            for kind, text in self._late:
-                self._tell(kind, text, out)
+            self._tell_late(out)
             self._close_text(out)
         return out
 
@@ -156,10 +171,23 @@ class ChoiceReader:
             raise BrokenChoiceError(_went_on())
         if self._live is not None:
             if not self._live.is_whole():
+                self._hold(text)
                 self._late.append((kind, text))
                 return
             self._end_live(out, cut=False)
+        self._tell_late(out)
         self._tell(kind, text, out)
+
+    def _hold(self, text: str) -> None:
+        self._held += len(text)
+        if self._held > MAX_HELD:
+            message = f"the upstream's answer has calls of more than {MAX_HELD} characters"
+            raise BrokenChoiceError(ApiError(502, Kind.SERVER, message))
+
+    def _tell_late(self, out: list[Event]) -> None:
+        late, self._late = self._late, []
+        for kind, text in late:
+            self._tell(kind, text, out)
 
     def _tell(self, kind: str, text: str, out: list[Event]) -> None:
         if self._kind != kind:
@@ -190,8 +218,8 @@ class ChoiceReader:
                 raise BrokenChoiceError(_went_on())
             return
         if text:
-            call.arguments.append(text)
-            call.held.append(text)
+            self._hold(text)
+            call.add(text)
         self._promote(call, out)
 
     def _call_of(self, fragment: Call) -> _Call:
@@ -199,21 +227,22 @@ class ChoiceReader:
         key: int | str | None = fragment.index if isinstance(fragment.index, int | str) else None
         if key is None:
             key = fragment.id or next(reversed(self._calls), 0)
-        return self._calls.setdefault(key, _Call())
+        call = self._calls.get(key)
+        if call is None:
+            call = self._calls[key] = _Call()
+            self._waiting.append(call)
+        return call
 
     def _promote(self, call: _Call, out: list[Event]) -> None:
         """Tells what is held of a call, if its turn has come."""
         if self._live is not call:
             if call.ended or (self._live is not None and not self._live.is_whole()):
                 return
-            waiting = next(
-                (other for other in self._calls.values() if not other.ended and other is not self._live), call
-            )
-            if waiting is not call or call.id is None or call.name is None:
+            if self._waiting[0] is not call or call.id is None or call.name is None:
                 return
             self._close_text(out)
             self._end_live(out, cut=False)
-            self._begin(call, out)
+            self._begin(self._waiting.popleft(), out)
         self._tell_held(call, out)
 
     def _begin(self, call: _Call, out: list[Event]) -> None:
@@ -242,7 +271,7 @@ class ChoiceReader:
             self._tell_held(call, out)
             if not "".join(call.arguments).strip():
                 out.append(ArgumentsDelta(call.block, "{}", self.candidate))
-            elif not cut and not call.is_whole():
+            elif not cut and not is_object("".join(call.arguments)):
                 raise BrokenChoiceError(broken_call(call.name or ""))
         out.append(BlockEnded(call.block, self.candidate))
 

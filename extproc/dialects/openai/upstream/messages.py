@@ -116,6 +116,9 @@ class _Writer:
         for block in turn.blocks:
             if not isinstance(block, Text | ToolCall | Thinking):
                 raise Refusal(block.path, "the upstream takes text and calls from an assistant, and nothing else")
+        self._losses += [
+            Loss(text.path, "drop", "the upstream takes no citations back") for text in texts if text.citations
+        ]
         message: dict[str, Any] = {"role": "assistant", "content": _joined(texts, "text")}
         if refusal := _joined(texts, "refusal"):
             message["refusal"] = refusal

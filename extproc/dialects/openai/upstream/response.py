@@ -7,7 +7,7 @@ import msgspec
 
 from extproc.conversation.errors import UpstreamError
 from extproc.conversation.request import Text, Thinking, ToolCall
-from extproc.conversation.response import Candidate, Response, Stop
+from extproc.conversation.response import CUT_SHORT, Candidate, Response, Stop
 from extproc.dialects.contract import UpstreamRequest
 from extproc.dialects.openai.errors import read_stream_error
 from extproc.dialects.openai.passthrough import usage_of
@@ -26,6 +26,7 @@ from extproc.dialects.openai.upstream.shapes import (
     broken_call,
     is_object,
     logprobs_of,
+    lost_beside,
     made_up_id,
     maybe_text,
     parts_of,
@@ -42,7 +43,7 @@ def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest
     """The answer in neutral form.
 
     Raises ``UpstreamError``: 502 for a body that is no answer (an error under a 200 keeps its own status), for a call
-    whose arguments are no JSON object, and for an answer that the model broke off.
+    whose arguments are no JSON object though the answer is not cut, and for an answer that the model broke off.
     """
     del headers
     try:
@@ -54,7 +55,7 @@ def read_response(body: bytes, headers: Mapping[str, str], sent: UpstreamRequest
     choices = sorted((choice for choice in answer.choices or () if choice.message), key=lambda choice: choice.index)
     if not choices:
         raise bad_answer("its body has no choices[].message")
-    losses: list[str] = []
+    losses = lost_beside(answer)
     first, *others = (_Reader(answer, choice, sent, losses).candidate() for choice in choices)
     sequence = maybe_text(choices[0].stop_reason)
     return Response(
@@ -86,7 +87,9 @@ class _Reader:
     def candidate(self) -> Candidate:
         choice = self._choice
         message = choice.message or Message()
-        native = choice.finish_reason or ""
+        native = choice.finish_reason
+        if not native:
+            raise bad_answer(f"choices[{choice.index}] has no finish_reason")
         if STOPS.get(native) is Stop.MALFORMED:
             raise bad_answer(f"the model broke off its answer ({native})")
         self._losses += [
@@ -127,7 +130,7 @@ class _Reader:
         name, arguments = self._name(function), arguments_text(function.arguments)
         if not arguments.strip():
             arguments = "{}"
-        if not is_object(arguments):
+        if not is_object(arguments) and STOPS.get(self._choice.finish_reason or "") not in CUT_SHORT:
             raise UpstreamError(broken_call(name))
         return ToolCall("", call_id, name, arguments)
 

@@ -100,7 +100,7 @@ def plan_effort(request: Request, capabilities: Capabilities, losses: list[Loss]
         return None
     if capabilities.reasoning in {"openai", "gpt_oss"}:
         return _effort(asked, capabilities, losses)
-    if not _is_off(asked):
+    if not _is_off(asked) or asked.mode == "between_tools":
         losses.append(Loss(asked.path, "drop", "the model's reasoning cannot be set"))
     return None
 
@@ -153,6 +153,8 @@ def _is_off(asked: Reasoning) -> bool:
 def _effort(asked: Reasoning, capabilities: Capabilities, losses: list[Loss]) -> str | None:
     if _is_off(asked):
         if capabilities.thinking_off and _knows("none", capabilities):
+            if asked.mode == "between_tools":
+                losses.append(Loss(asked.path, "approx", "the model reasons always or never; sent as effort none"))
             return "none"
         losses.append(Loss(asked.path, "drop", "the model's reasoning cannot be switched off"))
         return None

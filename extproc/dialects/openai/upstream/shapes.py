@@ -35,6 +35,8 @@ STOPS: Final[Mapping[str, Stop]] = {
 }
 #: Stops that stay what they are beside calls: the answer is cut, filtered or broken.
 _BEYOND_CALLS: Final = frozenset({Stop.LENGTH, Stop.CONTEXT_FULL, Stop.FILTERED, Stop.MALFORMED})
+#: Counts of output that only this API splits off.
+_LOST_COUNTS: Final = ("audio_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens")
 #: Members beside the answer that go on to the client under their own name: Azure's content filter.
 VENDOR_MEMBERS: Final = ("prompt_filter_results", "prompt_annotations")
 
@@ -100,6 +102,7 @@ class Completion(msgspec.Struct, gc=False):
     error: Any = None
     prompt_filter_results: Any = None
     prompt_annotations: Any = None
+    moderation: Any = None
 
 
 #: Beyond any logarithm of a probability, and within what a float holds.
@@ -135,6 +138,15 @@ def is_object(arguments: str) -> bool:
     except (JsonError, UnicodeError):
         return False
     return True
+
+
+def lost_beside(answer: Completion) -> list[str]:
+    """What stands beside the choices and has no neutral form. See docs/dialects/answers.md for what needs none."""
+    lost = ["moderation"] if answer.moderation else []
+    usage = answer.usage if isinstance(answer.usage, dict) else {}
+    details = usage.get("completion_tokens_details")
+    counts = details if isinstance(details, dict) else {}
+    return lost + [f"usage.completion_tokens_details.{name}" for name in _LOST_COUNTS if counts.get(name)]
 
 
 def maybe_text(value: Any) -> str | None:

@@ -30,7 +30,15 @@ from extproc.dialects.contract import StreamReader, UpstreamRequest
 from extproc.dialects.openai.errors import read_stream_error
 from extproc.dialects.openai.passthrough import usage_of
 from extproc.dialects.openai.upstream.choice import BrokenChoiceError, ChoiceReader
-from extproc.dialects.openai.upstream.shapes import DECODER, VENDOR_MEMBERS, Choice, Completion, Message, maybe_text
+from extproc.dialects.openai.upstream.shapes import (
+    DECODER,
+    VENDOR_MEMBERS,
+    Choice,
+    Completion,
+    Message,
+    lost_beside,
+    maybe_text,
+)
 from extproc.wire.errors import FrameError
 from extproc.wire.sse import Event as SseEvent
 from extproc.wire.sse import SseParser
@@ -113,8 +121,14 @@ class ChunkReader:
             self._start(chunk)
         for choice in chunk.choices or ():
             self._read_choice(choice, chunk)
+        self._read_beside(chunk)
+
+    def _read_beside(self, chunk: Completion) -> None:
         if chunk.usage is not None:
             self._meter(chunk)
+        if chunk.usage is not None or chunk.moderation is not None:
+            for path in lost_beside(chunk):
+                self._lose(path)
         for name in VENDOR_MEMBERS:
             if value := getattr(chunk, name):
                 self._vendor[name] = value
@@ -137,7 +151,7 @@ class ChunkReader:
             self._note_losses(delta)
         if choice.logprobs is not None:
             self._out += reader.read_logprobs(choice.logprobs)
-        if choice.finish_reason is not None:
+        if choice.finish_reason:
             self._out += reader.stop(choice.finish_reason, maybe_text(choice.stop_reason))
         if choice.content_filter_results:
             self._note_filter(choice)
@@ -155,9 +169,14 @@ class ChunkReader:
     def _note_losses(self, delta: Message) -> None:
         if delta.annotations or delta.audio:
             for name in _LOST:
-                if getattr(delta, name) and name not in self._lost:
-                    self._lost.add(name)
-                    self._out.append(Lost(f"choices[].delta.{name}"))
+                if getattr(delta, name):
+                    self._lose(f"choices[].delta.{name}")
+
+    def _lose(self, path: str) -> None:
+        """Lists what is lost, once."""
+        if path not in self._lost:
+            self._lost.add(path)
+            self._out.append(Lost(path))
 
     def _meter(self, chunk: Completion) -> None:
         self._service_tier = maybe_text(chunk.service_tier) or self._service_tier

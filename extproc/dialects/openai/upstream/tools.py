@@ -61,7 +61,9 @@ def write_call(call: ToolCall, capabilities: Capabilities) -> dict[str, Any]:
         arguments = "{}"
     try:
         jsontext.check_object(arguments.encode())
-    except JsonError as error:
+        # As models write it, however the client lays its own body out; number literals stay.
+        arguments = msgspec.json.format(arguments, indent=-1)
+    except (JsonError, RecursionError) as error:
         raise Refusal(call.path, "the arguments of a call must be a JSON object") from error
     return {**head, "type": "function", "function": {"name": name, "arguments": arguments}}
 

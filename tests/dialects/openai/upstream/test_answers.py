@@ -98,15 +98,14 @@ def test_calls_without_ids() -> None:
         ("content_filter", {"tool_calls": [call()]}, Stop.FILTERED),
         ("stop", {"refusal": "no"}, Stop.REFUSAL),
         ("odd", {}, Stop.UNKNOWN),
-        (None, {}, Stop.UNKNOWN),
         ("model_length", {}, Stop.CONTEXT_FULL),
     ],
 )
-def test_stop_reason_table(finish: str | None, message: dict[str, Any], stop: Stop) -> None:
+def test_stop_reason_table(finish: str, message: dict[str, Any], stop: Stop) -> None:
     """Calls and refusals decide, unless the answer is cut or filtered; the server's own word is kept."""
     read_back = read(answer(choice(finish, content="a", **message)))
 
-    assert (read_back.stop, read_back.native_stop) == (stop, finish or "")
+    assert (read_back.stop, read_back.native_stop) == (stop, finish)
 
 
 def test_a_refusal_explains_itself() -> None:
