@@ -77,7 +77,7 @@ def is_served(client: httpx2.Client, gateway: RunningGateway, model: str) -> Non
 
 def clusters(client: httpx2.Client, gateway: RunningGateway) -> set[str]:
     lines = client.get(f"{gateway.envoy_admin_url}/clusters").text.splitlines()
-    return {line.split("::")[0] for line in lines} - {"llmroute-extproc"}
+    return {line.split("::")[0].partition("@")[0] for line in lines} - {"llmroute-extproc"}
 
 
 def test_requests_are_answered_as_soon_as_the_gateway_is_up(client: httpx2.Client, upstream: Upstream) -> None:

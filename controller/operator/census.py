@@ -2,31 +2,53 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from controller.operator.cluster import ClusterError, Denied, Gone, Listing
 from controller.operator.kinds import KINDS, Kind
+from controller.operator.lease import clock
 from controller.operator.settings import Scope
 from controller.operator.store import Store
 
 _log = logging.getLogger(__name__)
 
+#: Seconds that a kind which is not needed may fail to be listed, while the others can be, before it is done without.
+_PATIENCE_S = 30.0
+_NOBODY: frozenset[str] = frozenset()
+
 
 class KindState(StrEnum):
-    """Whether a kind can be read; UNKNOWN until the API server was asked."""
+    """Whether a kind can be read; UNKNOWN until the API server was asked. FAILING: it was never answered."""
 
     UNKNOWN = "unknown"
     WATCHED = "watched"
     ABSENT = "absent"
     DENIED = "denied"
+    FAILING = "failing"
 
 
 _BLINDNESS = {
     KindState.ABSENT: "the cluster has no {}",
     KindState.DENIED: "the operator may not list and watch {}",
+    KindState.FAILING: "the API server fails to list {}",
 }
+
+#: Which kinds are to be watched where.
+Watches = tuple[tuple[Scope, tuple[Kind, ...]], ...]
+
+#: Hears of a kind's state and in which namespaces, apart from the others, it may not be read.
+Told = Callable[[Kind, KindState, Collection[str]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """Where to look: every namespace (None), or some, and the version at which those were all that there are."""
+
+    namespaces: Sequence[str | None]
+    resource_version: int | None = None
 
 
 class Readable(Protocol):
@@ -41,22 +63,28 @@ class Readable(Protocol):
     async def may(self, verb: str, group: str, resource: str, namespace: str | None) -> bool:
         """Whether RBAC lets us."""
 
-    async def namespaces(self) -> Sequence[str]:
-        """The names of all namespaces."""
+    async def namespaces(self) -> Listing:
+        """All namespaces."""
 
     async def list(self, kind: Kind, namespace: str | None) -> Listing:
         """All objects, of one namespace or of all."""
 
 
 class Census:
-    """Looks which kinds there are and lists them into the store. ``told`` hears of every kind's state."""
+    """Looks which kinds there are and lists them into the store. ``told`` hears of every kind at every look.
 
-    def __init__(self, cluster: Readable, store: Store, scope: Scope, told: Callable[[Kind, KindState], None]) -> None:
+    A namespace that may not be read takes no other one with it. Of a kind that is needed its last objects stay, of the
+    others nothing does: what they would tell is then not known, after a restart as before it.
+    """
+
+    def __init__(self, cluster: Readable, store: Store, scope: Scope, told: Told) -> None:
         self._cluster = cluster
         self._store = store
         self._scope = scope
         self._told = told
         self._states = dict.fromkeys(KINDS, KindState.UNKNOWN)
+        self._denied = dict.fromkeys(KINDS, _NOBODY)
+        self._failing_since: dict[Kind, float] = {}
         self._taking = asyncio.Lock()
 
     @property
@@ -65,12 +93,24 @@ class Census:
         return tuple(kind for kind, state in self._states.items() if state is KindState.WATCHED)
 
     @property
+    def watches(self) -> Watches:
+        """The kinds that can be read, those together that can be read in the same namespaces."""
+        groups: dict[frozenset[str], list[Kind]] = {}
+        for kind in self.watched:
+            groups.setdefault(self._denied[kind], []).append(kind)
+        return tuple((self._scope.without(denied), tuple(kinds)) for denied, kinds in groups.items())
+
+    @property
     def unread(self) -> dict[str, str]:
-        """The kinds, by what an object calls itself, that cannot be read, and why."""
-        return {
-            kind.name: _BLINDNESS[state].format(kind)
-            for kind, state in self._states.items()
-            if state in _BLINDNESS and not self._store.objects(kind)
+        """What cannot be read, and why: kinds, by what an object calls itself, and ``KIND/NAMESPACE`` of the others."""
+        places = {
+            f"{kind.name}/{namespace}": f"{_BLINDNESS[KindState.DENIED].format(kind)} in namespace {namespace}"
+            for kind in self.watched
+            if kind.optional
+            for namespace in self._denied[kind]
+        }
+        return places | {
+            kind.name: _BLINDNESS[state].format(kind) for kind, state in self._states.items() if state in _BLINDNESS
         }
 
     def maybe_obstacle(self) -> str | None:
@@ -93,41 +133,56 @@ class Census:
         """Ask what can be read and list all of it.
 
         A kind whose list fails keeps what the store has of it; the others are listed all the same, and then the first
-        ``ClusterError`` is raised.
+        ``ClusterError`` is raised; not, after a while, that of a kind that is not needed.
         """
-        failures: list[ClusterError] = []
+        failures: dict[Kind, ClusterError] = {}
         async with self._taking:
-            namespaces = await self._namespaces()
+            places = await self._places()
             for kind in KINDS:
                 try:
-                    await self._take(kind, namespaces)
+                    await self._take(kind, places)
                 except ClusterError as error:
-                    failures.append(error)
+                    failures[kind] = error
+            self._lose_patience(failures)
         if failures:
-            raise failures[0]
+            raise next(iter(failures.values()))
 
-    async def _take(self, kind: Kind, namespaces: Sequence[str | None]) -> None:
-        state = await self._state_of(kind, namespaces)
-        self._set(kind, await self._listed(kind, namespaces) if state is KindState.WATCHED else state)
+    def _lose_patience(self, failures: dict[Kind, ClusterError]) -> None:
+        """Take out of the failures what has failed for long while all that is needed could be read."""
+        if any(not kind.optional for kind in failures):
+            # The server, or the way to it.
+            self._failing_since.clear()
+            return
+        now = clock()
+        self._failing_since = {kind: self._failing_since.get(kind, now) for kind in failures}
+        for kind, since in self._failing_since.items():
+            if now - since >= _PATIENCE_S:
+                failure = failures.pop(kind)
+                if not self._store.is_complete([kind]):
+                    self._set(kind, KindState.FAILING, why=str(failure))
 
-    async def _namespaces(self) -> Sequence[str | None]:
+    async def _take(self, kind: Kind, places: _Places) -> None:
+        if await self._cluster.serves(kind):
+            await self._list(kind, places)
+        else:
+            self._set(kind, await self._absent(kind))
+
+    async def _places(self) -> _Places:
         if self._scope.is_cluster:
-            return [None]
+            return _Places([None])
         if not self._scope.has_patterns:
-            return self._scope.namespaces
-        return [name for name in await self._cluster.namespaces() if self._scope.covers(name)]
+            return _Places(self._scope.namespaces)
+        found = await self._cluster.namespaces()
+        names = [item["metadata"]["name"] for item in found.items]
+        return _Places([name for name in names if self._scope.covers(name)], found.resource_version)
 
-    async def _state_of(self, kind: Kind, namespaces: Iterable[str | None]) -> KindState:
-        if not await self._cluster.serves(kind):
-            return await self._absent(kind)
-        if not kind.optional:
-            # What is needed is tried in any case, and goes on being tried.
-            return KindState.WATCHED
-        for namespace in namespaces:
+    async def _may_read(self, kind: Kind, namespace: str | None) -> bool:
+        """What is needed is tried in any case, and goes on being tried."""
+        if kind.optional:
             for verb in ("list", "watch"):
                 if not await self._cluster.may(verb, kind.group, kind.plural, namespace):
-                    return KindState.DENIED
-        return KindState.WATCHED
+                    return False
+        return True
 
     async def _absent(self, kind: Kind) -> KindState:
         """What is not served is not there, and neither are its objects; unless the server is just starting."""
@@ -137,29 +192,47 @@ class Census:
             self._store.forget(kind)
         return KindState.ABSENT
 
-    async def _listed(self, kind: Kind, namespaces: Iterable[str | None]) -> KindState:
-        try:
-            listings = [await self._cluster.list(kind, namespace) for namespace in namespaces]
-        except Denied:
-            if not kind.optional and self._store.is_complete([kind]):
-                # A right that was taken away: what is known goes on being served.
-                raise
-            return KindState.DENIED
-        whole = _joined(listings)
-        self._store.resync(kind, whole.items, whole.resource_version)
-        return KindState.WATCHED
+    async def _list(self, kind: Kind, places: _Places) -> None:
+        listings: list[Listing] = []
+        denials: dict[str | None, Denied | None] = {}
+        for namespace in places.namespaces:
+            try:
+                if await self._may_read(kind, namespace):
+                    listings.append(await self._cluster.list(kind, namespace))
+                else:
+                    denials[namespace] = None
+            except Denied as error:
+                denials[namespace] = error
+        if denials and not listings:
+            self._deny(kind, next(iter(denials.values())))
+            return
+        denied = frozenset(name for name in denials if name is not None)
+        whole = _joined(listings, places.resource_version)
+        self._store.resync(kind, whole.items, whole.resource_version, _NOBODY if kind.optional else denied)
+        self._set(kind, KindState.WATCHED, denied)
 
-    def _set(self, kind: Kind, state: KindState) -> None:
+    def _deny(self, kind: Kind, error: Denied | None) -> None:
+        """Nowhere may it be read."""
+        if kind.optional:
+            self._store.forget(kind)
+        elif error is not None and self._store.is_complete([kind]):
+            # A right that was taken away: what is known goes on being served.
+            raise error
+        self._set(kind, KindState.DENIED)
+
+    def _set(self, kind: Kind, state: KindState, denied: frozenset[str] = _NOBODY, why: str = "") -> None:
         if self._states[kind] is not state:
             level = logging.INFO if state is KindState.WATCHED or kind.optional else logging.ERROR
-            _log.log(level, "%s: %s", kind, state)
-            self._states[kind] = state
-        self._told(kind, state)
+            _log.log(level, "%s: %s%s", kind, state, f": {why}" if why else "")
+        if self._denied[kind] != denied:
+            level = logging.WARNING if denied else logging.INFO
+            _log.log(level, "%s may not be read in: %s", kind, ", ".join(sorted(denied)) or "no namespace any more")
+        self._states[kind], self._denied[kind] = state, denied
+        self._told(kind, state, denied)
 
 
-def _joined(listings: Sequence[Listing]) -> Listing:
-    """Lists of several namespaces as one, as old as the oldest of them."""
-    return Listing(
-        tuple(item for listing in listings for item in listing.items),
-        min((listing.resource_version for listing in listings), default=0),
-    )
+def _joined(listings: Sequence[Listing], resource_version: int | None) -> Listing:
+    """Lists of several namespaces as one, as old as the oldest of them and as the list of the namespaces."""
+    versions = [listing.resource_version for listing in listings]
+    versions += [] if resource_version is None else [resource_version]
+    return Listing(tuple(item for listing in listings for item in listing.items), min(versions, default=0))

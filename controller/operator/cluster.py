@@ -1,7 +1,7 @@
 """Every call to the API server that the operator makes.
 
-Objects are plain dictionaries as the server sends them. A call that changes something asks the fence first and is over
-in ``WRITE_LIMIT_S``, so that nothing of a former leader arrives after its Lease has run out.
+Objects are plain dictionaries as the server sends them. A call that changes something asks the fence before
+each attempt, and that is over in ``WRITE_LIMIT_S``: nothing of a former leader arrives after its Lease has run out.
 """
 
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -21,6 +21,7 @@ from controller.operator.failures import (
     Rejected,
     Unauthorized,
     Unreachable,
+    failure_of,
 )
 from controller.operator.kinds import ACCESS_REVIEWS, CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, PODS, Kind
 from controller.operator.transport import APPLY, FIELD_MANAGER, JSON, MERGE, Credentials, Object, Request, Transport
@@ -47,6 +48,8 @@ WRITE_LIMIT_S = 3.0
 _PAGE = 500
 #: The server ends a watch by itself after this time; a little later its TCP peer is taken for dead.
 _WATCH_S, _WATCH_LIMIT_S = 60, 70
+#: What a watch is told when it begins with a version that the server no longer keeps.
+_TOO_OLD = 410
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,13 +92,14 @@ class Cluster:
             page = await self._call(Request("GET", kind.path(namespace), query))
             # What every item is stands only once, above all of them.
             items += [{"apiVersion": kind.api_version, "kind": kind.name, **item} for item in page.get("items") or ()]
+            version = _version_of(page)
             if not (token := page["metadata"].get("continue")):
-                return Listing(tuple(items), int(page["metadata"]["resourceVersion"]))
+                return Listing(tuple(items), version)
             query = {**query, "continue": token}
 
-    async def namespaces(self) -> Sequence[str]:
-        """The names of all namespaces."""
-        return [item["metadata"]["name"] for item in (await self.list(NAMESPACES, None)).items]
+    async def namespaces(self) -> Listing:
+        """All namespaces."""
+        return await self.list(NAMESPACES, None)
 
     async def serves(self, kind: Kind) -> bool:
         """Whether the server has the kind."""
@@ -135,13 +139,18 @@ class Cluster:
         found = await self._call(Request("GET", path, query))
         yield next(iter(found.get("items") or ()), None)
         query |= {"watch": "true", "timeoutSeconds": str(_WATCH_S)}
-        query["resourceVersion"] = found["metadata"]["resourceVersion"]
+        query["resourceVersion"] = str(_version_of(found))
         async with aclosing(self._transport.lines(Request("GET", path, query, limit_s=_WATCH_LIMIT_S))) as lines:
             async for line in lines:
                 event = _decoded(line)
-                if event["type"] == "ERROR":
+                kind, obj = event.get("type"), event.get("object")
+                if not isinstance(obj, dict):
+                    raise Unreachable("the server's answer is no event of a watch")
+                if kind == "ERROR" and obj.get("code") == _TOO_OLD:
                     return
-                yield None if event["type"] == "DELETED" else event["object"]
+                if kind == "ERROR":
+                    raise failure_of(500, f"{obj.get('code')} {obj.get('message')}", None)
+                yield None if kind == "DELETED" else obj
 
     async def pods(self, selector: str) -> Sequence[Object]:
         """The pods of our own namespace with these labels."""
@@ -155,11 +164,29 @@ class Cluster:
         """
         return await self._apply(CONFIG_MAPS.path(self.namespace, body["metadata"]["name"]), body)
 
-    async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> Object | None:
-        """Write ``.status``; the object as it is then, or None when there is no such object any more."""
-        body = _of(kind, metadata={"name": name, "namespace": namespace}, status=dict(status))
+    async def apply_status(
+        self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
+    ) -> Object | None:
+        """Write ``.status``; the object as it is then, or None when there is no such object any more.
+
+        With a ``uid`` it must still be that one, else it is a ``Conflict``.
+        """
+        metadata = {"name": name, "namespace": namespace} | ({"uid": uid} if uid else {})
+        body = _of(kind, metadata=metadata, status=dict(status))
         try:
             return await self._apply(kind.path(namespace, name, "status"), body)
+        except Gone:
+            return None
+
+    async def replace_status(self, kind: Kind, obj: Object) -> Object | None:
+        """Replace the whole ``.status`` of the object by that of ``obj``; None when there is no such object any more.
+
+        Raises ``Conflict`` when the object has changed since ``obj`` was read.
+        """
+        metadata = obj["metadata"]
+        path = kind.path(metadata["namespace"], metadata["name"], "status")
+        try:
+            return await self._write(Request("PUT", path, {"fieldManager": FIELD_MANAGER}, obj, JSON))
         except Gone:
             return None
 
@@ -190,9 +217,11 @@ class Cluster:
         return await self._write(Request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body, APPLY))
 
     async def _write(self, request: Request) -> Object:
+        return _decoded(await self._transport.call(replace(request, limit_s=WRITE_LIMIT_S), self._check_lead))
+
+    def _check_lead(self) -> None:
         if not self.fence():
             raise NotLeading("another replica may be the one that writes")
-        return await self._call(replace(request, limit_s=WRITE_LIMIT_S))
 
     async def _maybe(self, request: Request) -> Object | None:
         try:
@@ -213,3 +242,10 @@ def _decoded(content: bytes) -> Object:
         return msgspec.json.decode(content, type=Object)
     except msgspec.DecodeError:
         raise Unreachable("the server's answer is not a JSON object") from None
+
+
+def _version_of(page: Object) -> int:
+    try:
+        return int(page["metadata"]["resourceVersion"])
+    except (LookupError, TypeError, ValueError):
+        raise Unreachable("the server's answer is no list of objects") from None

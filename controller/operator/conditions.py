@@ -110,6 +110,13 @@ def by_type(status: Document | None) -> dict[str, Document]:
     return {str(one.get("type")): one for one in listed if isinstance(one, Mapping)}
 
 
+def replacement(stored: Document | None, document: Document) -> Document:
+    """A ``.status`` in which ``document`` stands for all that is ours; conditions and fields of other kinds stay."""
+    others = [condition for kind, condition in by_type(stored).items() if kind not in _TYPES]
+    fields = {name: value for name, value in (stored or {}).items() if name not in _FIELDS}
+    return {**fields, **document, "conditions": [*document["conditions"], *others]}
+
+
 def is_served(stored: Document | None, part: str) -> bool:
     """Whether a status says that all pods serve this very part."""
     conditions = by_type(stored)

@@ -15,13 +15,15 @@ from controller.operator.publisher import Publisher
 from controller.operator.settings import Settings
 from controller.operator.snapshots import Objects, Reader
 from controller.operator.store import Store
-from controller.translate import Translation, translate
+from controller.translate import Memory, Translation, translate
 
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A pass takes well under a second; one that takes this long will not end any more.
 _STUCK_S = 120.0
+#: Seconds that the API server may fail to take a ConfigMap before the statuses say so.
+_PATIENCE_S = 10.0
 
 
 class ConfigLane:
@@ -42,17 +44,19 @@ class ConfigLane:
         self._metrics = metrics
         self._offer = offer
         self._reader = Reader(settings.translate, settings.scope)
+        self._memory = Memory()
         self._debounce = Debounce(settings.settle_s, settings.settle_max_s)
-        #: Set while no pass is going on: for whatever can wait until then.
-        self.idle = asyncio.Event()
-        self.idle.set()
+        #: Set while nothing is on its way to the ConfigMaps: for whatever can wait until then.
+        self.idle = publisher.idle
         self._leading = False
+        self._looked_around = False
         self._taken_over = False
         self._translation: Translation | None = None
         self._compiled_from: tuple[int, Mapping[str, str]] | None = None
         self._told_at: tuple[int, int] | None = None
         self._begun: float | None = None
         self._failing = ""
+        self._failing_since: float | None = None
         self._refused: Finding | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -62,7 +66,8 @@ class ConfigLane:
 
     def lead(self) -> None:
         """From now on this replica is the one that writes."""
-        self._leading, self._taken_over, self._told_at = True, False, None
+        self._leading, self._looked_around, self._taken_over = True, False, False
+        self._told_at, self._failing_since = None, None
         self._metrics.leading(leading=True)
         self.poke()
 
@@ -84,8 +89,6 @@ class ConfigLane:
             await self._debounce.wait()
             if not self._leading or self._census.maybe_obstacle() is not None:
                 continue
-            self._begun = time.monotonic()
-            self.idle.clear()
             try:
                 await self._pass()
             except NotLeading:
@@ -98,33 +101,48 @@ class ConfigLane:
                 pause_s, self._failing = _FIRST_PAUSE_S, ""
             finally:
                 self._begun = None
-                self.idle.set()
 
     async def _pass(self) -> None:
-        begun = time.monotonic()
-        if not self._taken_over:
-            await self._take_over()
+        if not self._looked_around:
+            await self._look_around()
+        # Only from here on: how long the lists take is up to the server, and a new process would not be quicker.
+        begun = self._begun = time.monotonic()
         seen, translation = await self._compiled()
-        try:
-            published = await self._publisher.publish(translation)
-        except Conflict:
-            await self._publisher.refresh()
-            raise
-        except (Denied, Rejected) as error:
-            self._offer(self._publisher.refused(translation, str(error)))
-            raise
+        published = await self._publish(translation)
         self._tell(published, seen, time.monotonic() - begun)
         if (due_s := self._publisher.removal_in()) is not None:
             self._again_in(due_s)
 
-    async def _take_over(self) -> None:
+    async def _publish(self, translation: Translation) -> Published:
+        try:
+            if not self._taken_over:
+                await self._publisher.take_over()
+                self._taken_over = True
+            published = await self._publisher.publish(translation)
+        except NotLeading:
+            raise
+        except Conflict:
+            await self._publisher.refresh()
+            raise
+        except ClusterError as error:
+            now = time.monotonic()
+            self._failing_since = self._failing_since or now
+            # A server that is away for a moment is no news; one that refuses is, and one that stays away.
+            if isinstance(error, Denied | Rejected) or now - self._failing_since >= _PATIENCE_S:
+                self._offer(self._publisher.refused(translation, error))
+                # Whatever comes next is to be told, also when it turns out that the write was taken.
+                self._told_at = None
+            raise
+        self._failing_since = None
+        return published
+
+    async def _look_around(self) -> None:
         try:
             await self._census.take()
         except Denied as error:
             # A right that was taken away. Everything was listed once and is watched, so that is gone on from.
             _log.warning("leading without a complete list: %s", error)
-        await self._publisher.take_over()
-        self._taken_over = True
+        self._looked_around = True
 
     async def _compiled(self) -> tuple[tuple[int, int], Translation]:
         """A translation of what the store has, and which state of the store that is."""
@@ -139,7 +157,7 @@ class ConfigLane:
         return seen, self._translation
 
     def _compile(self, objects: Objects) -> Translation:
-        return translate(self._reader.snapshot(objects))
+        return translate(self._reader.snapshot(objects), self._memory)
 
     def _tell(self, published: Published, seen: tuple[int, int], seconds: float) -> None:
         self._metrics.pass_done(seconds, _result(published))

@@ -13,6 +13,13 @@ class Unreachable(ClusterError):
     """No connection, no answer in time, or a server error: whether the call took effect is not known."""
 
 
+class Faulty(Unreachable):
+    """The server answered with an error of its own, or of a webhook that it asks, or took too long over this call.
+
+    So it may well be a matter of this object alone.
+    """
+
+
 class Busy(ClusterError):
     """429: the server sheds load."""
 
@@ -53,5 +60,5 @@ _BY_STATUS: dict[int, type[ClusterError]] = {
 
 def failure_of(status: int, message: str, retry_after: str | None) -> ClusterError:
     """The error for an answer of 400 and above; ``retry_after`` is the header, in seconds as API servers send it."""
-    kind = Unreachable if status >= 500 else _BY_STATUS.get(status, Rejected)
+    kind = Faulty if status >= 500 else _BY_STATUS.get(status, Rejected)
     return kind(f"{status} {message}", float(retry_after) if retry_after and retry_after.isdecimal() else None)

@@ -2,15 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import aclosing
 
-from controller.operator.census import Census
+from controller.operator.census import Census, Watches
 from controller.operator.cluster import Cluster, ClusterError
 from controller.operator.kinds import Kind
+from controller.operator.lease import clock
 from controller.operator.settings import Settings
 from controller.operator.store import Change, Object, Store
-from controller.operator.watch import WatchEnded, watch
+from controller.operator.watch import Sight, WatchEnded, watch
 
 _log = logging.getLogger(__name__)
 
@@ -19,6 +20,8 @@ _MISSING_S = 5.0
 #: Seconds between the sign that something may have been missed and the list that sets it right: signs come in swarms.
 _COLLECT_S = 1.0
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
+#: A watch that lasts as long as this, in seconds, has worked; one that ends sooner is begun anew after longer pauses.
+_WORKED_S = 5.0
 
 
 class Feed:
@@ -34,13 +37,13 @@ class Feed:
         self._changed = changed
         self._doubted = asyncio.Event()
         self._kinds = asyncio.Event()
+        self._watching: Watches = ()
 
     async def list_again_and_again(self) -> None:
         """Complete lists: at once, every ``resync_s``, and when a watch or the server was interrupted."""
         pause_s, failing = _FIRST_PAUSE_S, ""
         while True:
             self._doubted.clear()
-            before = self._census.watched
             try:
                 await self._census.take()
             except ClusterError as error:
@@ -51,7 +54,7 @@ class Feed:
             else:
                 pause_s, failing = _FIRST_PAUSE_S, ""
                 wait_s = self._settings.resync_s if self._census.maybe_obstacle() is None else _MISSING_S
-            if self._census.watched != before:
+            if self._census.watches != self._watching:
                 self._kinds.set()
             self._changed()
             await self._rest(wait_s)
@@ -60,11 +63,11 @@ class Feed:
         """Events of all kinds that can be read, for ever."""
         while True:
             self._kinds.clear()
-            if kinds := self._census.watched:
-                watching = asyncio.create_task(
-                    watch(kinds, self._settings.scope, self._cluster.credentials, self._seen, started)
-                )
-                await self._until_over(watching)
+            self._watching = self._census.watches
+            if self._watching:
+                sight, login = Sight(self._is_news, self._seen), self._cluster.credentials
+                watches = [watch(kinds, scope, login, sight, started) for scope, kinds in self._watching]
+                await self._until_over([asyncio.create_task(each) for each in watches])
                 # What was deleted between two watches, nobody tells.
                 self._doubted.set()
             else:
@@ -74,20 +77,27 @@ class Feed:
         """Tell ``saw`` of every state of a ConfigMap, for ever; when it says that this is news, so it is."""
         pause_s, failing = _FIRST_PAUSE_S, ""
         while True:
+            begun, at_least_s = clock(), 0.0
             try:
                 async with aclosing(self._cluster.follow_config_map(name)) as states:
                     async for state in states:
                         if failing:
                             # The server was away, and with it all other watches.
                             self._doubted.set()
-                        pause_s, failing = _FIRST_PAUSE_S, ""
+                        failing = ""
                         if saw(name, state):
                             self._changed()
             except ClusterError as error:
                 if failing != (failing := str(error)):
                     _log.warning("ConfigMap %s cannot be watched: %s", name, error)
-                await asyncio.sleep(max(pause_s, error.retry_after_s or 0.0))
-                pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+                at_least_s = error.retry_after_s or 0.0
+            if clock() - begun >= _WORKED_S:
+                pause_s = _FIRST_PAUSE_S
+            await asyncio.sleep(max(pause_s, at_least_s))
+            pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
+
+    def _is_news(self, kind: Kind, obj: Object, event: str | None) -> bool:
+        return event != "MODIFIED" or not self._store.has(kind, obj)
 
     def _seen(self, kind: Kind, obj: Object, event: str | None) -> None:
         if event is None:
@@ -104,17 +114,19 @@ class Feed:
         except TimeoutError:
             pass
 
-    async def _until_over(self, watching: asyncio.Task[None]) -> None:
+    async def _until_over(self, watches: Sequence[asyncio.Task[None]]) -> None:
         changing = asyncio.create_task(self._kinds.wait())
         try:
-            await asyncio.wait({watching, changing}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({*watches, changing}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            over = watching.done()
-            changing.cancel()
-            watching.cancel()
-            result, _ = await asyncio.gather(watching, changing, return_exceptions=True)
+            over = [each for each in watches if each.done()]
+            for task in (*watches, changing):
+                task.cancel()
+            await asyncio.gather(*watches, changing, return_exceptions=True)
+        for each in over:
+            try:
+                each.result()
+            except WatchEnded as end:
+                _log.warning("watching anew: %s", end)
         if over:
-            if not isinstance(result, WatchEnded):
-                watching.result()
-            _log.warning("watching anew: %s", result)
             await asyncio.sleep(_COLLECT_S)

@@ -64,7 +64,7 @@ def verdict(fleet: Sequence[Replica], floor: int, current: int) -> Verdict:
     if not fleet:
         return Verdict("Unknown", Reason.NO_REPLICAS, "no extproc pod is ready")
     serving = sum(serves(replica, floor, current) for replica in fleet)
-    count = f"{serving} of {len(fleet)} replicas"
+    count = f"{serving} of {len(fleet)} extproc replicas"
     behind = [replica for replica in fleet if replica.revision is not None and not serves(replica, floor, current)]
     if behind:
         refused = any(replica.refusal for replica in behind)

@@ -68,11 +68,19 @@ class Metrics:
         )
         self._kinds = Gauge(
             f"{_PREFIX}_optional_kind",
-            "1 for the state that an optional kind is in: watched, denied (RBAC) or absent (no such kind).",
+            "1 for the state that an optional kind is in: watched, denied (RBAC), absent (no such kind) or failing.",
             ("kind", "state"),
             registry=registry,
         )
+        self._denied = Gauge(
+            f"{_PREFIX}_denied_namespaces",
+            "Namespaces in scope in which RBAC does not let us read a kind, while others can be read.",
+            ("kind",),
+            registry=registry,
+        )
         self._kind_states: dict[str, str] = {}
+        #: What only the leader knows is not told by others, not even when they find it out a moment too late.
+        self._leads = True
 
     def pass_done(self, seconds: float, result: str) -> None:
         """A pass over all resources came to its end."""
@@ -88,6 +96,8 @@ class Metrics:
 
     def config(self, sizes: Mapping[str, int], revision: int) -> None:
         """What the ConfigMaps hold now; bytes by name."""
+        if not self._leads:
+            return
         for name, size in sizes.items():
             self._bytes.labels(name).set(size)
         self._revision.set(revision)
@@ -95,20 +105,33 @@ class Metrics:
     def objects(self, counts: Mapping[tuple[str, str, str], int]) -> None:
         """How many objects there are by kind, condition and its status, all of them at once."""
         self._objects.clear()
+        if not self._leads:
+            return
         for labels, count in counts.items():
             self._objects.labels(*labels).set(count)
 
     def leading(self, *, leading: bool) -> None:
-        """Whether this replica writes."""
+        """Whether this replica writes. With the last term ends what it knew: others tell it now."""
         self._leader.set(leading)
+        self._leads = leading
+        if not leading:
+            for gauge in (self._objects, self._bytes, self._replicas):
+                gauge.clear()
+            self._revision.set(0)
 
     def replicas(self, serving: int, ready: int) -> None:
         """So many of the ready extproc pods serve the present revision."""
+        if not self._leads:
+            return
         self._replicas.labels("serving").set(serving)
         self._replicas.labels("ready").set(ready)
 
+    def denied_namespaces(self, kind: str, count: int) -> None:
+        """In so many namespaces a kind may not be read, apart from the others."""
+        self._denied.labels(kind).set(count)
+
     def optional_kind(self, kind: str, state: str) -> None:
-        """A kind that the operator can do without is watched, denied or absent."""
+        """A kind that the operator can do without is watched, denied, absent or failing."""
         before = self._kind_states.get(kind)
         if before is not None:
             self._kinds.labels(kind, before).set(0)

@@ -2,11 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
 
+from controller.api.findings import Subject
 from controller.operator.kinds import CONFIG_MAPS
 from controller.translate import EnvoyConfig
 from controller.translate.envoy.overlay import Part, parts_of
@@ -21,17 +23,29 @@ PROCESSOR_KEY, RDS_KEY, CDS_KEY = "config.yaml", "rds.yaml", "cds.yaml"
 
 #: On the ConfigMaps: the revision at their last write, so that a count survives an edit of the data.
 REVISION_ANNOTATION = "llmroute.io/config-revision"
+#: On the ConfigMaps: the digest of our values, by which the next leader tells them from what others made of them.
+CONTENT_ANNOTATION = "llmroute.io/content-digest"
+#: On the processor's ConfigMap: the marks of the objects' parts that are in force, for the next leader.
+PARTS_ANNOTATION = "llmroute.io/parts"
 
 #: A count that begins here can go on for ever; a higher one was not counted.
 _HIGHEST = MAX_INTEGER // 2
+_HIGHEST_DIGITS = len(str(_HIGHEST))
+_MARK_BYTES = 6
+#: All annotations of an object may have 256 KiB together. Longer marks are left out; a restart misses them.
+_MARKS_CHARS = 200_000
+_KEYS = (PROCESSOR_KEY, RDS_KEY, CDS_KEY)
 
 _LABELS = {"app.kubernetes.io/managed-by": "llmroute-controller", "app.kubernetes.io/part-of": "llmroute"}
 
 
 def config_map(
-    name: str, namespace: str, values: Values, revision: int, resource_version: str | None
+    name: str, namespace: str, values: Values, revision: int, resource_version: str | None, marks: str = ""
 ) -> dict[str, Any]:
-    """The whole of a ConfigMap for server-side apply. Values that are not text go into ``binaryData``."""
+    """The whole of a ConfigMap for server-side apply. Values that are not text go into ``binaryData``.
+
+    ``marks``: as ``marks_of`` makes them.
+    """
     data: dict[str, str] = {}
     binary: dict[str, str] = {}
     for key, value in values.items():
@@ -43,7 +57,7 @@ def config_map(
         "name": name,
         "namespace": namespace,
         "labels": _LABELS,
-        "annotations": {REVISION_ANNOTATION: str(revision)},
+        "annotations": {REVISION_ANNOTATION: str(revision), **_notes(values, marks)},
     }
     if resource_version is not None:
         metadata["resourceVersion"] = resource_version
@@ -75,6 +89,35 @@ def holds(obj: Object | None, values: Values) -> bool:
     return all(held.get(key) == value for key, value in values.items())
 
 
+def is_current(obj: Object | None, values: Values, marks: str = "") -> bool:
+    """Whether a ConfigMap is as ``config_map`` would make it, but for the revision that is noted on it."""
+    noted = _annotations(obj)
+    return holds(obj, values) and all(noted.get(key) == note for key, note in _notes(values, marks).items())
+
+
+def is_ours(obj: Object | None) -> bool:
+    """Whether what a ConfigMap has under our keys is what we wrote there."""
+    return obj is not None and _annotations(obj).get(CONTENT_ANNOTATION) == _digest(values_of(obj))
+
+
+def marks_of(parts: Mapping[Subject, str]) -> str:
+    """The digests of objects' parts as text for an annotation, which ``recovered`` reads."""
+    text = base64.b64encode(b"".join(sorted(_mark(subject, part) for subject, part in parts.items()))).decode()
+    return text if len(text) <= _MARKS_CHARS else ""
+
+
+def recovered(processor: Object | None, envoy: Object | None, parts: Mapping[Subject, str]) -> dict[Subject, str]:
+    """Those of the parts that the two ConfigMaps hold, as far as they are as we wrote them."""
+    if not is_ours(processor) or not is_ours(envoy):
+        return {}
+    try:
+        marks = base64.b64decode(str(_annotations(processor).get(PARTS_ANNOTATION, "")), validate=True)
+    except ValueError:
+        return {}
+    known = {marks[i : i + _MARK_BYTES] for i in range(0, len(marks), _MARK_BYTES)}
+    return {subject: part for subject, part in parts.items() if _mark(subject, part) in known}
+
+
 def size_of(values: Values) -> int:
     """The bytes that count for the API server's limit."""
     return sum(map(len, values.values()))
@@ -94,8 +137,9 @@ def maybe_revision(processor: Object | None) -> int | None:
 
 def noted_revision(obj: Object | None) -> int:
     """The revision that a ConfigMap was written with, by its annotation; 0 without."""
-    noted = ((obj or {}).get("metadata", {}).get("annotations") or {}).get(REVISION_ANNOTATION, "")
-    return _maybe_count(int(noted)) or 0 if str(noted).isdecimal() else 0
+    noted = str(_annotations(obj).get(REVISION_ANNOTATION, ""))
+    # Python refuses to read a number of some thousand digits.
+    return _maybe_count(int(noted)) or 0 if noted.isdecimal() and len(noted) <= _HIGHEST_DIGITS else 0
 
 
 def envoy_values(envoy: EnvoyConfig) -> dict[str, bytes]:
@@ -104,7 +148,9 @@ def envoy_values(envoy: EnvoyConfig) -> dict[str, bytes]:
 
 
 def envoy_parts(obj: Object | None) -> dict[Part, dict[str, Any]]:
-    """The routes and clusters in Envoy's ConfigMap; none when they are not of our making."""
+    """The routes and clusters in Envoy's ConfigMap; none when they are not, or no longer, as we wrote them."""
+    if not is_ours(obj):
+        return {}
     values = values_of(obj)
     try:
         return parts_of(msgspec.json.decode(values[RDS_KEY]), msgspec.json.decode(values[CDS_KEY]))
@@ -114,3 +160,28 @@ def envoy_parts(obj: Object | None) -> dict[Part, dict[str, Any]]:
 
 def _maybe_count(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _HIGHEST else None
+
+
+def _annotations(obj: Object | None) -> Mapping[str, Any]:
+    return (obj or {}).get("metadata", {}).get("annotations") or {}
+
+
+def _notes(values: Values, marks: str) -> dict[str, str]:
+    return {CONTENT_ANNOTATION: _digest(values), **({PARTS_ANNOTATION: marks} if marks else {})}
+
+
+def _digest(values: Values) -> str:
+    return _sha256(part for key in _KEYS for part in (key.encode(), values.get(key, b""))).hex()[:32]
+
+
+def _mark(subject: Subject, part: str) -> bytes:
+    return _sha256(text.encode() for text in (subject.kind, subject.namespace, subject.name, part))[:_MARK_BYTES]
+
+
+def _sha256(fields: Iterable[bytes]) -> bytes:
+    """Of several fields, none of which runs into the next."""
+    whole = hashlib.sha256()
+    for value in fields:
+        whole.update(len(value).to_bytes(8))
+        whole.update(value)
+    return whole.digest()

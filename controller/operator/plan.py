@@ -17,7 +17,8 @@ from controller.operator.packing import (
     Object,
     Values,
     envoy_values,
-    holds,
+    is_current,
+    marks_of,
     maybe_revision,
     size_of,
     values_of,
@@ -65,11 +66,12 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """The values of one ConfigMap; ``needed`` False: it has them already."""
+    """The values of one ConfigMap, and what is noted on it; ``needed`` False: it has them already."""
 
     name: str
     values: Values
     needed: bool
+    marks: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +101,7 @@ def plan(state: State, translation: Translation, settings: Settings, now_s: floa
     ceased = _ceased(state, wanted.keys(), revision, now_s, served)
     ceased = {part: left for part, left in ceased.items() if _stays(left, settings, now_s)}
     alone = envoy_values(translation.envoy)
+    marks = marks_of(wanted_parts(translation))
     problem = _over_budget(settings, processor, alone)
     envoy = alone
     if ceased:
@@ -107,14 +110,21 @@ def plan(state: State, translation: Translation, settings: Settings, now_s: floa
             # What is wanted goes before what lingers: requests to the latter get a 503 until the processor knows.
             envoy, ceased = alone, {}
     return Plan(
-        envoy=Write(settings.envoy_config_map, envoy, not holds(state.envoy, envoy)),
-        processor=Write(settings.extproc_config_map, processor, not holds(state.processor, processor)),
+        envoy=Write(settings.envoy_config_map, envoy, not is_current(state.envoy, envoy)),
+        processor=Write(
+            settings.extproc_config_map, processor, not is_current(state.processor, processor, marks), marks
+        ),
         revision=revision,
         content=content,
         base=wanted | {part: state.base[part] for part in ceased},
         ceased=ceased,
         problem=problem,
     )
+
+
+def wanted_parts(translation: Translation) -> dict[Subject, str]:
+    """The digest of each object's part, of those that have one."""
+    return {status.subject: status.part for status in translation.statuses if status.part}
 
 
 def removal_due(ceased: Mapping[Part, Ceased], settings: Settings) -> float | None:
@@ -167,5 +177,5 @@ def _over_budget(settings: Settings, processor: Values, envoy: Values) -> Findin
                 "a ConfigMap may hold; what it held before stays in force. Remove routes or backends, or serve some "
                 "namespaces by an installation of their own"
             )
-            return Finding(Subject("ConfigMap", settings.namespace, name), "", message, Reason.NOT_PROGRAMMED)
+            return Finding(Subject("ConfigMap", settings.namespace, name), "", message, Reason.CONFIG_TOO_LARGE)
     return None

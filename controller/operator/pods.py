@@ -9,11 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from controller.operator.failures import ClusterError, Denied, Gone, NotLeading
+from controller.operator.failures import ClusterError, Denied, Gone, NotLeading, Rejected
 from controller.operator.lease import clock
 
 #: The revision that the pod's volumes shall show.
 ANNOTATION: Final = "llmroute.io/config-revision"
+#: The same for Envoy's ConfigMap, which also changes without a new revision: when something that is not used any more
+#: leaves it, and when it is put back after an edit. It is that object's ``resourceVersion``: a restart changes nothing.
+ENVOY_ANNOTATION: Final = "llmroute.io/envoy-config"
 
 #: A write after a calm of the first is announced after the second, seconds: time for the other ConfigMap of one change.
 _CALM_S: Final = 5.0
@@ -24,6 +27,8 @@ _BURST_S: Final = 5.0
 #: After a failure, seconds; and how often it is tried. It only makes faster what happens anyway.
 _RETRY_S: Final = 2.0
 _TRIES: Final = 3
+#: Pods in a row that are not annotated, after which the others are not worth a try.
+_IN_A_ROW: Final = 3
 #: Without the right to do it, seconds until the next try.
 _DENIED_S: Final = 600.0
 
@@ -80,21 +85,22 @@ class Burst:
 
 
 class Announcer:
-    """Annotates the pods of all ``selectors`` with the newest revision that was offered, in ``run``."""
+    """Annotates the pods of all ``selectors`` with the newest versions that were offered, in ``run``."""
 
     def __init__(self, pods: Pods, selectors: Sequence[str], metrics: Counts, now: Callable[[], float] = clock) -> None:
         self._pods = pods
         self._selectors = selectors
         self._metrics = metrics
         self._now = now
-        self._revision = 0
+        self._wanted: Mapping[str, str] = {}
         self._burst = Burst()
         self._wake = asyncio.Event()
         self._denied_until = float("-inf")
 
-    def offer(self, revision: int) -> None:
-        """A ConfigMap was written that has this revision, or belongs to it."""
-        self._revision = revision
+    def offer(self, revision: int, envoy_version: str = "") -> None:
+        """A ConfigMap was written that has this revision, or belongs to it; ``envoy_version``: of Envoy's."""
+        wanted = {ANNOTATION: str(revision), ENVOY_ANNOTATION: envoy_version}
+        self._wanted = {name: value for name, value in wanted.items() if value}
         self._burst.write(self._now())
         self._wake.set()
 
@@ -115,32 +121,61 @@ class Announcer:
 
     async def _announce(self) -> None:
         for attempt in range(1, _TRIES + 1):
+            done, failures = 0, list[ClusterError]()
             try:
-                await self._annotate(str(self._revision))
+                done, failures = await self._annotate()
             except NotLeading:
-                return
-            except Denied as error:
-                self._metrics.failed("pods", "Denied")
-                _log.warning("pods are not annotated, so their volumes change only within a minute: %s", error)
-                self._denied_until = self._now() + _DENIED_S
                 return
             except ClusterError as error:
                 self._metrics.failed("pods", type(error).__name__)
-                if attempt == _TRIES:
-                    _log.warning("pods are not annotated with revision %d: %s", self._revision, error)
-                    return
-                await asyncio.sleep(max(_RETRY_S, error.retry_after_s or 0.0))
-            else:
+                failures = [error]
+            again = [error for error in failures if not isinstance(error, Denied | Rejected)]
+            if not again or attempt == _TRIES:
+                self._give_up(failures, nowhere=not done)
                 return
+            await asyncio.sleep(max(_RETRY_S, *(error.retry_after_s or 0.0 for error in again)))
 
-    async def _annotate(self, revision: str) -> None:
+    def _give_up(self, failures: Sequence[ClusterError], *, nowhere: bool) -> None:
+        if not failures:
+            return
+        _log.warning("pods are not annotated, so their volumes change only within a minute: %s", failures[0])
+        if nowhere and all(isinstance(error, Denied) for error in failures):
+            self._denied_until = self._now() + _DENIED_S
+
+    async def _annotate(self) -> tuple[int, list[ClusterError]]:
+        """Annotate every pod that needs it: how many were, and why others were not. One does not stop the others.
+
+        Raises ``ClusterError`` when nobody knows which pods there are, and ``NotLeading``.
+        """
+        done, failures, row = 0, list[ClusterError](), 0
         for selector in self._selectors:
             for pod in await self._pods.pods(selector):
-                metadata = pod["metadata"]
-                if "deletionTimestamp" in metadata or (metadata.get("annotations") or {}).get(ANNOTATION) == revision:
+                if row >= _IN_A_ROW:
+                    return done, failures
+                if not self._needs(pod["metadata"]):
                     continue
-                try:
-                    await self._pods.annotate_pod(metadata["name"], {ANNOTATION: revision})
-                except Gone:
-                    continue
-                self._metrics.wrote("pods", 1)
+                failure = await self._maybe_failure(pod["metadata"]["name"])
+                if failure is None:
+                    done, row = done + 1, 0
+                else:
+                    row += 1
+                    failures.append(failure)
+        return done, failures
+
+    def _needs(self, metadata: Mapping[str, Any]) -> bool:
+        held = metadata.get("annotations") or {}
+        return "deletionTimestamp" not in metadata and not self._wanted.items() <= held.items()
+
+    async def _maybe_failure(self, name: str) -> ClusterError | None:
+        """Annotate one pod. Raises ``NotLeading``."""
+        try:
+            await self._pods.annotate_pod(name, self._wanted)
+        except NotLeading:
+            raise
+        except Gone:
+            return None
+        except ClusterError as error:
+            self._metrics.failed("pods", type(error).__name__)
+            return error
+        self._metrics.wrote("pods", 1)
+        return None

@@ -7,11 +7,26 @@ from typing import Any, Protocol
 
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
-from controller.operator.packing import Object, config_map, envoy_parts, maybe_revision, noted_revision, size_of
-from controller.operator.plan import Plan, State, Write, plan, removal_due
+from controller.operator.failures import ClusterError, Denied, Rejected
+from controller.operator.packing import (
+    Object,
+    config_map,
+    envoy_parts,
+    is_ours,
+    maybe_revision,
+    noted_revision,
+    recovered,
+    size_of,
+)
+from controller.operator.plan import Plan, State, Write, plan, removal_due, wanted_parts
 from controller.operator.published import Published
 from controller.operator.settings import Settings
 from controller.translate import Translation
+
+#: Of the server's words, in every status: an admission webhook may have any number of them.
+_QUOTED = 300
+#: Refusals that are told apart; the rest are failures of one kind, and follow each other in any order.
+_REFUSALS = (Denied, Rejected)
 
 
 class ConfigMaps(Protocol):
@@ -43,12 +58,22 @@ class Publisher:
         self._served = served
         self._clock = clock
         self._state = State()
-        self._parts: Mapping[Subject, str] = {}
+        #: None: what this process has not written itself, it has to find out.
+        self._parts: Mapping[Subject, str] | None = None
+        self._refusal: tuple[type[ClusterError], str] | None = None
+        #: Set while nothing is on its way to the ConfigMaps: for whatever can wait until then.
+        self.idle = asyncio.Event()
+        self.idle.set()
 
     @property
     def names(self) -> tuple[str, str]:
         """The ConfigMaps that are written."""
         return self._settings.extproc_config_map, self._settings.envoy_config_map
+
+    @property
+    def envoy_version(self) -> str:
+        """The ``resourceVersion`` of Envoy's ConfigMap; empty while there is none."""
+        return "" if self._state.envoy is None else str(self._state.envoy["metadata"]["resourceVersion"])
 
     def removal_in(self) -> float | None:
         """Seconds until something may leave Envoy's map at the latest; None when nothing waits for that."""
@@ -57,8 +82,11 @@ class Publisher:
 
     async def take_over(self) -> None:
         """Read what another leader, or this one before a restart, has left. Raises ``ClusterError``."""
+        # What is known from another term is nothing to go by, but for what a watch has told since.
+        self._parts = None
+        self._state = State(self._state.processor, self._state.envoy, self._state.highest)
         processor, envoy = [await self._config_maps.maybe_config_map(name) for name in self.names]
-        self._parts = {}
+        self._refusal = None
         self._state = State(
             processor=processor,
             envoy=envoy,
@@ -84,38 +112,64 @@ class Publisher:
         planned = await asyncio.to_thread(plan, self._state, translation, self._settings, self._clock(), self._served())
         written: list[str] = []
         if planned.problem is None:
-            written += await self._write(planned.envoy, planned)
-            self._state = replace(self._state, base=planned.base, ceased=planned.ceased)
-            written += await self._write(planned.processor, planned)
-            self._state = replace(self._state, revision=planned.revision, content=planned.content)
+            written += await self._carry_out(planned)
             self._parts = {status.subject: status.part for status in translation.statuses}
+        self._refusal = None
         return Published(
             revision=maybe_revision(self._state.processor) or 0 if planned.problem else planned.revision,
             written=tuple(written),
             problem=planned.problem,
             translation=translation,
-            parts=self._parts,
+            parts=self._in_force(translation),
             sizes={write.name: size_of(write.values) for write in (planned.processor, planned.envoy)},
         )
 
-    def refused(self, translation: Translation, why: str) -> Published:
-        """What to say of a translation that the API server will not let us write."""
+    def refused(self, translation: Translation, why: ClusterError) -> Published:
+        """What to say of a translation that the API server will not let us write.
+
+        The words are those of the first refusal of a row of one kind, as there may be a number or a time in them.
+        """
+        kind = next((kind for kind in _REFUSALS if isinstance(why, kind)), ClusterError)
+        if self._refusal is None or self._refusal[0] is not kind:
+            words = str(why)
+            self._refusal = kind, words if len(words) <= _QUOTED else f"{words[:_QUOTED]}..."
         subject = Subject("ConfigMap", self._settings.namespace, self._settings.extproc_config_map)
-        message = f"the configuration could not be written: {why}"
+        message = f"the configuration could not be written: {self._refusal[1]}"
         return Published(
             revision=maybe_revision(self._state.processor) or 0,
             written=(),
-            problem=Finding(subject, "", message, Reason.NOT_PROGRAMMED),
+            problem=Finding(subject, "", message, Reason.CONFIG_NOT_WRITTEN),
             translation=translation,
-            parts=self._parts,
+            parts=self._in_force(translation),
         )
+
+    def _in_force(self, translation: Translation) -> Mapping[Subject, str]:
+        """The parts that the ConfigMaps hold; of those that another process wrote, only what is wanted now is known.
+
+        What somebody has edited, and what cannot be put back because of a problem, holds nothing that is known.
+        """
+        processor, envoy = self._state.processor, self._state.envoy
+        if self._parts is None:
+            return recovered(processor, envoy, wanted_parts(translation))
+        return self._parts if is_ours(processor) and is_ours(envoy) else {}
+
+    async def _carry_out(self, planned: Plan) -> list[str]:
+        self.idle.clear()
+        try:
+            written = await self._write(planned.envoy, planned)
+            self._state = replace(self._state, base=planned.base, ceased=planned.ceased)
+            written += await self._write(planned.processor, planned)
+            self._state = replace(self._state, revision=planned.revision, content=planned.content)
+        finally:
+            self.idle.set()
+        return written
 
     async def _write(self, write: Write, planned: Plan) -> list[str]:
         if not write.needed:
             return []
         held = self._held(write.name)
         version = None if held is None else str(held["metadata"]["resourceVersion"])
-        body = config_map(write.name, self._settings.namespace, write.values, planned.revision, version)
+        body = config_map(write.name, self._settings.namespace, write.values, planned.revision, version, write.marks)
         self._saw(write.name, await self._config_maps.apply_config_map(body))
         return [write.name]
 

@@ -4,7 +4,7 @@ import asyncio
 import gc
 import logging
 import signal
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
 
 from controller.operator import health
@@ -71,7 +71,7 @@ class Operator:
             {
                 "lists": self._feed.list_again_and_again(),
                 "watches": self._feed.watch(self._take_signals),
-                "lease": self._leadership.run(self._config.lead, self._config.follow),
+                "lease": self._leadership.run(self._lead, self._follow),
                 **{name: self._feed.follow(name, self._publisher.saw) for name in self._publisher.names},
             }
         )
@@ -100,15 +100,24 @@ class Operator:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._stop.set)
 
-    def _kind_is(self, kind: Kind, state: KindState) -> None:
+    def _kind_is(self, kind: Kind, state: KindState, denied: Collection[str]) -> None:
+        self.metrics.denied_namespaces(str(kind), len(denied))
         if kind.optional:
             self.metrics.optional_kind(str(kind), str(state))
+
+    def _lead(self) -> None:
+        self._statuses.lead()
+        self._config.lead()
+
+    def _follow(self) -> None:
+        self._config.follow()
+        self._statuses.follow()
 
     def _published(self, published: Published) -> None:
         self._serving.expect(published.revision)
         self._statuses.offer(published)
         if published.written:
-            self._announcer.offer(published.revision)
+            self._announcer.offer(published.revision, self._publisher.envoy_version)
 
     def _fleet_is(self, fleet: Sequence[Replica]) -> None:
         self._statuses.observed(fleet)

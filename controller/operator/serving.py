@@ -23,9 +23,10 @@ _CALM_S: Final = 10.0
 #: How long after a write each of the first two applies.
 _EAGER_FOR_S: Final = 1.5
 _PATIENT_FOR_S: Final = 60.0
-#: Between two questions to the API server which pods there are, at the least; and when one of them did not answer.
+#: Between two questions to the API server which pods there are, at the least; and after a write, or when a pod did not
+#: answer.
 _PODS_S: Final = 2.0
-_PODS_SILENT_S: Final = 0.5
+_PODS_SOON_S: Final = 0.5
 _ANSWER_S: Final = 2.0
 _ANSWER_BYTES: Final = 64 << 20
 #: Pods that are asked at a time.
@@ -85,11 +86,16 @@ class Serving:
         self._listed_at = 0.0
         self._wake = asyncio.Event()
         self._unlisted = ""
+        #: Whether a pod, or the API server about them, did not answer.
+        self._troubled = False
+        #: Whether what is known of the pods may well be out of date.
+        self._list_soon = False
 
     def expect(self, revision: int) -> None:
         """The ConfigMap holds this one now; ask more often until all pods serve it."""
         if revision != self._wanted:
             self._wanted, self._written_at = revision, clock()
+            self._list_soon = True
             self._wake.set()
 
     def revision_floor(self) -> int | None:
@@ -122,8 +128,8 @@ class Serving:
             return
         answers = await asyncio.gather(*(self._ask(session, pod) for pod in pods))
         fleet = self._roster.update(dict(zip(pods, answers, strict=True)), clock())
-        if any(answer.revision is None for answer in answers):
-            self._listed_at = min(self._listed_at, clock() - _PODS_S + _PODS_SILENT_S)
+        self._troubled = self._troubled or any(answer.revision is None for answer in answers)
+        self._list_soon = self._list_soon or self._troubled
         if fleet is None:
             return
         serving = sum(serves(replica, self._wanted, self._wanted) for replica in fleet)
@@ -134,16 +140,19 @@ class Serving:
 
     async def _present(self) -> tuple[Pod, ...] | None:
         """The ready pods; None when the API server does not say, and then what was known still holds."""
-        if self._listed is not None and clock() < self._listed_at + _PODS_S:
+        every_s = _PODS_SOON_S if self._list_soon else _PODS_S
+        if self._listed is not None and clock() < self._listed_at + every_s:
             return self._listed
         try:
             self._listed = ready_pods(await self._pods.pods(self._selector))
         except ClusterError as error:
+            self._troubled = True
             if str(error) != self._unlisted:
                 self._unlisted = str(error)
                 _log.warning("the pods with %s cannot be listed: %s", self._selector, error)
             return self._listed
         self._listed_at, self._unlisted = clock(), ""
+        self._troubled = self._list_soon = False
         return self._listed
 
     async def _ask(self, session: aiohttp.ClientSession, pod: Pod) -> Answer:
@@ -167,7 +176,7 @@ class Serving:
         if not self._fleet:
             return _STUCK_S
         if all(serves(replica, self._wanted, self._wanted) for replica in self._fleet):
-            return _CALM_S
+            return _STUCK_S if self._troubled else _CALM_S
         lag = clock() - self._written_at
         if lag < _EAGER_FOR_S:
             return _AT_ONCE_S

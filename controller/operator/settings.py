@@ -1,5 +1,6 @@
 """How the operator runs. Plain values, so that the command line can speak of them without loading what they start."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -13,10 +14,11 @@ class Scope:
     """The namespaces whose resources are read: none given means all of them.
 
     A pattern (``team-*``) needs the right to list and watch the cluster's namespaces; plain names need a Role in each
-    of them and nothing else.
+    of them and nothing else. ``barred`` are left out, whatever pattern they match.
     """
 
     namespaces: tuple[str, ...] = ()
+    barred: frozenset[str] = frozenset()
 
     @property
     def is_cluster(self) -> bool:
@@ -28,9 +30,21 @@ class Scope:
         """Which namespaces these are depends on which ones exist."""
         return any(set(_GLOB) & set(name) for name in self.namespaces)
 
+    @property
+    def globs(self) -> tuple[str, ...]:
+        """As kopf has them: what follows a comma and an exclamation mark is left out."""
+        return tuple(",!".join([name, *sorted(self.barred)]) for name in self.namespaces)
+
     def covers(self, namespace: str) -> bool:
         """Whether a namespace is one of them."""
+        if namespace in self.barred:
+            return False
         return self.is_cluster or any(fnmatchcase(namespace, pattern) for pattern in self.namespaces)
+
+    def without(self, namespaces: Collection[str]) -> "Scope":
+        """The same, but for these, which are ``barred``. Plain names are taken out."""
+        names = tuple(name for name in self.namespaces if name not in namespaces)
+        return Scope(names, frozenset(namespaces) if self.has_patterns else frozenset())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,8 +77,8 @@ class Settings:
     scope: Scope = field(default_factory=Scope)
     extproc_config_map: str = "llmroute-extproc"
     envoy_config_map: str = "llmroute-envoy"
-    extproc_selector: str = "app.kubernetes.io/component=extproc"
-    envoy_selector: str = "app.kubernetes.io/component=envoy"
+    extproc_selector: str = "app.kubernetes.io/part-of=llmroute,app.kubernetes.io/component=extproc"
+    envoy_selector: str = "app.kubernetes.io/part-of=llmroute,app.kubernetes.io/component=envoy"
     extproc_admin_port: int = 1060
     lease_name: str = "llmroute-controller"
     leader_election: bool = True

@@ -30,7 +30,15 @@ class Objects:
         """All that there is now; ``unread``: as in ``Snapshot``."""
 
         def present(kind: Kind) -> list[Object]:
-            return [obj for obj in store.objects(kind) if obj["metadata"].get("deletionTimestamp") is None]
+            # What cannot be read any more is not told by chance, by whatever a watch said last.
+            if kind.name in unread:
+                return []
+            return [
+                obj
+                for obj in store.objects(kind)
+                if obj["metadata"].get("deletionTimestamp") is None
+                and (not kind.optional or f"{kind.name}/{obj['metadata'].get('namespace')}" not in unread)
+            ]
 
         return cls(
             routes=present(LLM_ROUTES),
@@ -59,17 +67,19 @@ class Reader:
             backends=backends,
             targets=_by_place(objects.targets),
             grants=frozenset(grant for obj in objects.grants for grant in read_grants(obj)),
-            services={} if SERVICES.name in objects.unread else self._services(backends, objects.services),
+            services={} if SERVICES.name in objects.unread else self._services(backends, objects),
             settings=self._settings,
             unread=objects.unread,
         )
 
-    def _services(self, backends: Sequence[ReadBackend], services: Sequence[Object]) -> dict[str, dict[str, Object]]:
+    def _services(self, backends: Sequence[ReadBackend], objects: Objects) -> dict[str, dict[str, Object]]:
         """By namespace, for those that backends lead to. What is outside of our scope is not known."""
         refs = [(read.subject.namespace, read.spec.backend_ref) for read in backends if read.spec is not None]
         led_to = {ref.namespace or own for own, ref in refs if ref is not None and ref.kind == "Service"}
-        known: dict[str, dict[str, Object]] = {name: {} for name in led_to if self._scope.covers(name)}
-        for obj in services:
+        known: dict[str, dict[str, Object]] = {
+            name: {} for name in led_to if self._scope.covers(name) and f"{SERVICES.name}/{name}" not in objects.unread
+        }
+        for obj in objects.services:
             subject = subject_of(obj)
             if subject.namespace in known:
                 known[subject.namespace][subject.name] = obj

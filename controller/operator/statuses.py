@@ -4,37 +4,29 @@ import asyncio
 import logging
 import math
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from controller.api.findings import Subject
-from controller.operator.conditions import (
-    Transition,
-    is_served,
-    maybe_update,
-    settled,
-    transitions,
-)
-from controller.operator.failures import ClusterError, Denied, NotLeading, Rejected
-from controller.operator.fleet import NOT_PUBLISHED, NOT_SERVED, Floors, Replica, Verdict, verdict
+from controller.operator.backlog import RETRY_MAX_S, RETRY_S, Backlog, Job, stamp
+from controller.operator.conditions import Transition, maybe_update, replacement, transitions
+from controller.operator.failures import ClusterError, Conflict, Denied, Faulty, NotLeading, Rejected
+from controller.operator.fleet import Replica
 from controller.operator.kinds import LLM_BACKENDS, LLM_ROUTES, Kind
 from controller.operator.lease import clock
 from controller.operator.published import Published
-from controller.translate.statuses import ObjectStatus
 
-#: Writes on their way at a time. More do not get faster: each costs the event loop 2 ms.
+#: Writes on their way at a time. More do not get faster: each costs the event loop over 1 ms, and the API server more.
 _CONCURRENCY: Final = 8
 #: How long an object whose new part is on its way to the pods waits for them, seconds: then one write says it all.
-_HOLD_S: Final = 1.0
-#: After a failure, seconds; doubled each time up to the last.
-_RETRY_S: Final = 1.0
-_RETRY_MAX_S: Final = 30.0
+_HOLD_S: Final = 2.0
+#: Server errors in a row that are no longer a matter of single objects.
+_IN_A_ROW: Final = 20
 #: Refused statuses that the log names in one round; all are counted.
 _NAMED: Final = 5
-#: Objects that are compared before other tasks have a turn.
+#: Objects that are examined before other tasks have a turn.
 _SLICE: Final = 100
 
 _KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in (LLM_ROUTES, LLM_BACKENDS)}
@@ -57,8 +49,13 @@ class Objects(Protocol):
 class Writer(Protocol):
     """The API server, as far as statuses go. Raises ``ClusterError``."""
 
-    async def apply_status(self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any]) -> Object | None:
-        """The object with its new status; None when there is no such object."""
+    async def apply_status(
+        self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
+    ) -> Object | None:
+        """The object with its new status; None when there is no such object, ``Conflict`` when it has another uid."""
+
+    async def replace_status(self, kind: Kind, obj: Object) -> Object | None:
+        """The same for the whole status as ``obj`` has it; ``Conflict`` when the object has changed since."""
 
 
 class Hears(Protocol):
@@ -83,20 +80,20 @@ class Counts(Protocol):
 
 @dataclass(slots=True)
 class _Round:
-    """One go at all that differs.
+    """Writes until nothing is left, or something is wrong with more than single objects.
 
-    ``denied``: kinds that may not be written; ``rejected``: objects whose status the server does not take; ``retry_s``:
-    when to try again what failed.
+    Attributes:
+        stopped: no more of them, for ``pause_s``.
+        row: server errors since the last success.
+        named: failures that were logged.
+        failed: something is to be tried again.
     """
 
-    published: Published
-    fleet: tuple[Replica, ...] | None
-    todo: deque[ObjectStatus] = field(default_factory=deque)
-    verdicts: dict[int, Verdict] = field(default_factory=dict)
-    counts: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    denied: set[str] = field(default_factory=set)
-    rejected: int = 0
-    retry_s: float | None = None
+    stopped: bool = False
+    pause_s: float = 0.0
+    row: int = 0
+    named: int = 0
+    failed: bool = False
 
 
 class StatusLane:
@@ -122,155 +119,178 @@ class StatusLane:
         self._events = events
         self._metrics = metrics
         self._hold_s = hold_s
-        self._floors = Floors()
-        self._published: Published | None = None
-        self._fleet: tuple[Replica, ...] | None = None
+        self._backlog = Backlog(objects.get, hold_s)
+        self._leading = True
         self._wake = asyncio.Event()
-        self._failures = 0
+        self._work = asyncio.Event()
+        self._news = asyncio.Event()
+        self._stops = 0
         #: Until when the API server asked to be left alone.
         self._quiet_until = 0.0
+        self._may_replace = True
+
+    def lead(self) -> None:
+        """From now on this replica writes. Until its first pass nobody knows what is true."""
+        self._leading = True
+
+    def follow(self) -> None:
+        """From now on another replica does, and what this one knows grows old."""
+        self._leading = False
+        self._backlog = Backlog(self._objects.get, self._hold_s)
+        self._wake.set()
 
     def offer(self, published: Published) -> None:
         """Take over from what was offered before, whether that is written or not."""
-        self._published = published
-        self._floors.publish(published.parts, published.revision, clock(), self._was_served)
-        self._wake.set()
+        if self._leading:
+            self._backlog.offer(published, clock())
+            self._wake.set()
+            self._news.set()
 
     def observed(self, fleet: Sequence[Replica]) -> None:
         """What the ready extproc pods serve now."""
-        self._fleet = tuple(fleet)
-        self._wake.set()
+        if self._leading:
+            self._backlog.observed(fleet)
+            self._wake.set()
+            self._news.set()
 
     async def run(self) -> None:
         """Write for ever. Ends only by cancellation; what fails is tried again."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._examine_all())
+            tasks.create_task(self._write_all())
+
+    async def _examine_all(self) -> None:
+        """Look through all objects whenever there is news, or time has made a difference."""
         pause = math.inf
         while True:
-            try:
-                async with asyncio.timeout(None if pause == math.inf else pause):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
+            await _until(self._wake, pause)
             self._wake.clear()
-            pause = math.inf if self._published is None else await self._go(_Round(self._published, self._fleet))
+            pause = await self._examine(self._backlog)
 
-    def _was_served(self, subject: Subject, part: str) -> bool:
-        return is_served((self._objects.get(subject) or {}).get("status"), part)
+    async def _examine(self, backlog: Backlog) -> float:
+        """Seconds until it is worth doing again. What comes meanwhile is no reason to begin anew: it may never end."""
+        pause, counts = math.inf, Counter[tuple[str, str, str]]()
+        for index, subject in enumerate(backlog.subjects):
+            if index % _SLICE == 0:
+                await self._give_way()
+                if backlog is not self._backlog:
+                    return math.inf
+            pause = min(pause, backlog.examine(subject, clock(), counts))
+            if backlog:
+                self._work.set()
+        if backlog.has_begun:
+            self._metrics.objects(counts)
+        return pause
 
-    def _is_over(self, go: _Round) -> bool:
-        return self._published is not go.published or self._fleet is not go.fleet
+    async def _give_way(self) -> None:
+        """Let other tasks have a turn, and the config lane all of them."""
+        await asyncio.sleep(0)
+        if self._idle is not None:
+            await self._idle.wait()
 
-    async def _go(self, go: _Round) -> float:
-        """Write what differs; seconds until the next round, if nothing happens before."""
-        pause = await self._compare(go)
-        quiet = self._quiet_until - clock()
-        if quiet > 0:
-            return min(pause, quiet)
-        if go.todo and not self._is_over(go):
+    async def _write_all(self) -> None:
+        """Write whatever is queued, whenever there is something."""
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            if (quiet_s := self._quiet_until - clock()) > 0:
+                await asyncio.sleep(quiet_s)
+            self._news.clear()
+            backlog, go = self._backlog, _Round()
             async with asyncio.TaskGroup() as tasks:
-                for _ in range(min(_CONCURRENCY, len(go.todo))):
-                    tasks.create_task(self._work(go))
-        if go.retry_s is not None:
-            self._failures += 1
-            return min(pause, max(go.retry_s, min(_RETRY_S * 2.0 ** min(self._failures - 1, 9), _RETRY_MAX_S)))
-        if not self._is_over(go):
-            self._failures = 0
-        return pause
+                for _ in range(_CONCURRENCY):
+                    tasks.create_task(self._worker(backlog, go))
+            if go.failed:
+                self._wake.set()
+            if go.stopped and go.failed:
+                self._stops += 1
+                await _until(self._news, max(go.pause_s, min(RETRY_S * 2.0 ** min(self._stops - 1, 9), RETRY_MAX_S)))
+                self._work.set()
 
-    async def _compare(self, go: _Round) -> float:
-        """Collect what differs; seconds until the first that is held back has waited long enough."""
-        pause = math.inf
-        for count, status in enumerate(go.published.translation.statuses, 1):
-            if count % _SLICE == 0:
-                await asyncio.sleep(0)
-                if self._is_over(go):
-                    return pause
-            whole = settled(status, go.published)
-            for condition in whole.conditions:
-                go.counts[status.subject.kind, str(condition.type), condition.status] += 1
-            serving = self._serving(whole, go)
-            go.counts[status.subject.kind, "Serving", "Unknown" if serving is None else serving.status] += 1
-            held = self._held_for(status.subject, serving)
-            if held > 0:
-                pause = min(pause, held)
-            elif self._maybe_update(whole, go) is not None:
-                go.todo.append(whole)
-        self._metrics.objects(go.counts)
-        return pause
-
-    def _serving(self, status: ObjectStatus, go: _Round) -> Verdict | None:
-        """None: nobody has asked the pods yet."""
-        if not status.part:
-            return NOT_SERVED
-        floor = self._floors.get(status.subject)
-        if floor is None or floor.part != status.part:
-            return NOT_PUBLISHED
-        if go.fleet is None:
-            return None
-        if floor.revision not in go.verdicts:
-            go.verdicts[floor.revision] = verdict(go.fleet, floor.revision, go.published.revision)
-        return go.verdicts[floor.revision]
-
-    def _held_for(self, subject: Subject, serving: Verdict | None) -> float:
-        """Seconds that a status shall wait for the pods, so that it is not written twice."""
-        floor = self._floors.get(subject)
-        if floor is None or (serving is not None and not serving.lagging):
-            return 0.0
-        return floor.at + self._hold_s - clock()
-
-    def _maybe_update(self, status: ObjectStatus, go: _Round) -> Mapping[str, Any] | None:
-        obj = self._objects.get(status.subject)
-        if obj is None or 0 < status.generation < obj["metadata"].get("generation", 0):
-            # Gone, or edited since, and then the next pass has more to say than this one.
-            return None
-        now = f"{datetime.fromtimestamp(time.time(), UTC):%Y-%m-%dT%H:%M:%SZ}"
-        return maybe_update(obj.get("status"), status, self._serving(status, go), now)
-
-    async def _work(self, go: _Round) -> None:
-        while go.todo and not self._is_over(go):
+    async def _worker(self, backlog: Backlog, go: _Round) -> None:
+        taken = 0
+        while backlog and not go.stopped and backlog is self._backlog:
             if self._idle is not None and not self._idle.is_set():
                 await self._idle.wait()
                 continue
-            status = go.todo.popleft()
-            # Once more, as the object may have changed while others were written.
-            document = None if status.subject.kind in go.denied else self._maybe_update(status, go)
-            if document is not None:
-                await self._write(status.subject, document, go)
+            taken += 1
+            job = backlog.take(clock(), time.time())
+            if job is not None:
+                await self._write(job, backlog, go)
+            elif taken % _SLICE == 0:
+                await asyncio.sleep(0)
 
-    async def _write(self, subject: Subject, document: Mapping[str, Any], go: _Round) -> None:
-        kind = _KINDS[subject.kind]
-        before = (self._objects.get(subject) or {}).get("status")
+    async def _write(self, job: Job, backlog: Backlog, go: _Round) -> None:
+        kind, subject = _KINDS[job.subject.kind], job.subject
         try:
-            obj = await self._writer.apply_status(kind, subject.namespace, subject.name, document)
+            obj = await self._writer.apply_status(kind, subject.namespace, subject.name, job.document, uid=job.uid)
+            if obj is not None:
+                obj = await self._without_strangers(kind, obj, job)
         except NotLeading:
-            go.todo.clear()
+            go.stopped = True
+            backlog.drop(job)
         except ClusterError as error:
-            self._fail(subject, error, go)
+            self._fail(job, error, backlog, go)
         else:
-            if obj is None:
-                return
-            self._objects.put(kind, obj)
-            self._metrics.wrote("status", 1)
-            for transition in transitions(before, document):
-                self._events.transition(obj, transition)
+            go.row = self._stops = 0
+            if obj is not None:
+                self._objects.put(kind, obj)
+                self._metrics.wrote("status", 1)
+                for transition in transitions(job.known.get("status"), job.document):
+                    self._events.transition(obj, transition)
+            backlog.done(job, obj)
 
-    def _fail(self, subject: Subject, error: ClusterError, go: _Round) -> None:
+    async def _without_strangers(self, kind: Kind, obj: Object, job: Job) -> Object | None:
+        """The object once it has of our conditions and columns only those that we wrote.
+
+        An apply takes over what others have set, but leaves what they have added: for that the status is replaced. If
+        it comes back even so, it is left: whoever adds it would go on for ever.
+        """
+        if (
+            not self._may_replace
+            or maybe_update(obj.get("status"), job.status, job.serving, stamp(time.time())) is None
+        ):
+            return obj
+        try:
+            return await self._writer.replace_status(
+                kind, {**obj, "status": replacement(obj.get("status"), job.document)}
+            )
+        except (Denied, Rejected) as error:
+            self._may_replace = not isinstance(error, Denied)
+            self._metrics.failed("status", type(error).__name__)
+            _log.warning("what others have added to the status of %s stays: %s", job.subject, error)
+            return obj
+
+    def _fail(self, job: Job, error: ClusterError, backlog: Backlog, go: _Round) -> None:
         """Whether the others are worth a try depends on what it is."""
         self._metrics.failed("status", type(error).__name__)
-        go.retry_s = max(go.retry_s or 0.0, error.retry_after_s or 0.0)
-        self._quiet_until = max(self._quiet_until, clock() + (error.retry_after_s or 0.0))
+        go.failed = True
+        asked_s = error.retry_after_s or 0.0
+        self._quiet_until = max(self._quiet_until, clock() + asked_s)
         match error:
             case Denied():
-                first = subject.kind not in go.denied
-                go.denied.add(subject.kind)
-                go.retry_s = max(go.retry_s, _RETRY_MAX_S)
-                if first and not self._failures:
-                    _log.error("the statuses of %s may not be written: %s", _KINDS[subject.kind], error)
-            case Rejected():
-                go.retry_s = max(go.retry_s, _RETRY_MAX_S)
-                go.rejected += 1
-                if not self._failures and go.rejected <= _NAMED:
-                    _log.error("the status of %s is refused: %s", subject, error)
+                if backlog.denied(job, clock(), max(asked_s, RETRY_MAX_S)):
+                    where = f"{_KINDS[job.subject.kind]} in {job.subject.namespace}"
+                    _log.error("the statuses of %s may not be written: %s", where, error)
+            case Rejected() | Conflict() | Faulty() if not asked_s:
+                go.row += isinstance(error, Faulty)
+                go.stopped = go.stopped or go.row >= _IN_A_ROW
+                is_news = backlog.failed(job, clock(), RETRY_MAX_S if isinstance(error, Rejected) else 0.0)
+                # A conflict is an object that was deleted, or deleted and made anew: the watch tells.
+                if is_news and go.named < _NAMED and not isinstance(error, Conflict):
+                    go.named += 1
+                    _log.error("the status of %s is not written: %s; it will be tried again", job.subject, error)
             case _:
-                go.todo.clear()
-                if not self._failures:
-                    _log.warning("the status of %s was not written: %s; it will be tried again", subject, error)
+                if not go.stopped and not self._stops:
+                    _log.warning("the status of %s was not written: %s; it will be tried again", job.subject, error)
+                go.stopped, go.pause_s = True, max(go.pause_s, asked_s)
+                backlog.put_back(job)
+
+
+async def _until(event: asyncio.Event, seconds: float) -> None:
+    """Wait for the event, but no longer than this."""
+    try:
+        async with asyncio.timeout(None if seconds == math.inf else seconds):
+            await event.wait()
+    except TimeoutError:
+        pass

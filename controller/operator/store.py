@@ -5,7 +5,7 @@ own writes. Versions decide what is newer, and a list decides what is gone: a wa
 Objects are never changed once they are here.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -51,17 +51,17 @@ class Store:
         """Take in what an event or an answer says of one object."""
         return self._count(self._put(kind, obj, deleted=deleted))
 
-    def resync(self, kind: Kind, items: Iterable[Object], resource_version: int) -> bool:
+    def resync(self, kind: Kind, items: Iterable[Object], resource_version: int, unseen: Collection[str] = ()) -> bool:
         """Take in a complete list of a kind, and drop what it lacks. Says whether any content changed.
 
-        An object that is newer than the list stays.
+        An object that is newer than the list stays, and so do those in ``unseen`` namespaces, which it leaves out.
         """
         shelf = self._shelves[kind]
         present, before = set[Subject](), self.content
         for item in items:
             present.add(subject_of(item))
             self.put(kind, item)
-        for subject in [known for known in shelf.objects if known not in present]:
+        for subject in [known for known in shelf.objects if known not in present and known.namespace not in unseen]:
             if _version(shelf.objects[subject]) <= resource_version:
                 del shelf.objects[subject]
                 self._count(Change.CONTENT)
@@ -78,6 +78,11 @@ class Store:
     def is_complete(self, kinds: Iterable[Kind]) -> bool:
         """Whether each of these kinds has been listed."""
         return all(self._shelves[kind].listed for kind in kinds)
+
+    def has(self, kind: Kind, obj: Object) -> bool:
+        """Whether the object is known in this state, or a newer one: as after a write of our own, which is answered."""
+        known = self._shelves[kind].objects.get(subject_of(obj))
+        return known is not None and _uid(known) == _uid(obj) and _version(known) >= _version(obj)
 
     def get(self, subject: Subject) -> Object | None:
         """One object, by its kind's name, namespace and name; None when there is none."""

@@ -1,16 +1,17 @@
 """Requests to the API server: how it is reached, who we are, and what its answers mean.
 
-The only module that imports the client library, for the ways to log in that it knows. Its models are not used: they
-cost time, and what is read is judged by ``controller.api``.
+The only module that imports the client library, for the ways to log in that it knows. Its models are not used, and
+neither is its session: both cost time, and what is read is judged by ``controller.api``.
 """
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import msgspec
@@ -19,12 +20,17 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException, load_incluster_config, load_kube_config
 from kubernetes.aio.config.incluster_config import SERVICE_HOST_ENV_NAME, SERVICE_TOKEN_FILENAME
 
-from controller.operator.failures import ClusterError, Unauthorized, Unreachable, failure_of
+from controller.operator.failures import ClusterError, Faulty, Unauthorized, Unreachable, failure_of
 
 Object = dict[str, Any]
 
 #: Who we are to server-side apply and in the server's logs.
 FIELD_MANAGER = "llmroute-controller"
+
+#: Connections at a time: the watches have their own, and more requests are not sent at once.
+_CONNECTIONS = 32
+#: The longest line of a watch, which is an object: ConfigMaps have up to a MiB, and more when it is escaped.
+_LINE_BYTES = 1 << 22
 
 JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
 
@@ -54,37 +60,51 @@ class Credentials:
     key_path: str | None
 
 
+def _nothing() -> None:
+    """There is nothing to check."""
+
+
 class Transport:
     """A pool of connections; ``connect`` makes one. Every method raises only ``ClusterError`` and its kinds."""
 
     def __init__(self, client: ApiClient, kubeconfig: str | None, context: str | None) -> None:
         self._client = client
         self._kubeconfig, self._context = kubeconfig, context
+        # The client's own session looks into the environment and into ~/.netrc before each request, in two threads.
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=client.rest_client.ssl_context),
+            headers={"User-Agent": FIELD_MANAGER, "Accept": JSON},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=_proxy(client.configuration),
+            read_bufsize=_LINE_BYTES,
+        )
 
     @classmethod
     async def connect(cls, kubeconfig: str | None, context: str | None) -> Self:
         """Read how to reach the server, as a pod does or else as kubectl does. Nothing is sent yet."""
-        client = ApiClient(await _configuration(kubeconfig, context))
-        client.user_agent = FIELD_MANAGER
-        return cls(client, kubeconfig, context)
+        return cls(ApiClient(await _configuration(kubeconfig, context)), kubeconfig, context)
 
     async def close(self) -> None:
         """Close all connections."""
+        await self._session.close()
         await self._client.close()
 
-    async def call(self, request: Request) -> bytes:
-        """The body of the answer. A refused credential is read anew and tried once more."""
+    async def call(self, request: Request, check: Callable[[], None] = _nothing) -> bytes:
+        """The body of the answer. A refused credential is read anew and tried once more.
+
+        ``check`` is called just before anything is sent, each time, and may raise instead.
+        """
         try:
-            async with self._answer(request) as answer:
+            async with self._answer(request, check) as answer:
                 return await answer.read()
         except Unauthorized:
             await self._refresh()
-        async with self._answer(request) as answer:
+        async with self._answer(request, check) as answer:
             return await answer.read()
 
     async def lines(self, request: Request) -> AsyncGenerator[bytes, None]:
         """The lines of the answer, as they come."""
-        async with self._answer(request) as answer:
+        async with self._answer(request, _nothing) as answer:
             async for line in answer.content:
                 yield line
 
@@ -108,30 +128,40 @@ class Transport:
         self._client.configuration.api_key = (await _configuration(self._kubeconfig, self._context)).api_key
 
     @asynccontextmanager
-    async def _answer(self, request: Request) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {**self._client.default_headers, "Content-Type": request.content_type, "Accept": JSON}
-        url = f"{self._client.configuration.host}{request.path}"
+    async def _answer(self, request: Request, check: Callable[[], None]) -> AsyncIterator[aiohttp.ClientResponse]:
+        at = self._client.configuration
+        url = f"{at.host}{request.path}"
         if request.query:
             url += f"?{urlencode(request.query)}"
+        headers = {"Content-Type": request.content_type}
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
-            answer: aiohttp.ClientResponse = (
-                await self._client.rest_client.request(
-                    request.method,
-                    url,
-                    headers=headers,
-                    body=request.body,
-                    _request_timeout=aiohttp.ClientTimeout(total=request.limit_s),
-                )
-            ).response
-            async with answer:
+            check()
+            async with self._session.request(
+                request.method,
+                url,
+                headers=headers,
+                data=None if request.body is None else msgspec.json.encode(request.body),
+                timeout=aiohttp.ClientTimeout(total=request.limit_s),
+                server_hostname=at.tls_server_name,
+            ) as answer:
                 if answer.status >= 400:
                     raise failure_of(answer.status, _reason(await answer.read()), answer.headers.get("Retry-After"))
                 yield answer
         except TimeoutError:
-            raise Unreachable(f"no answer to {request.method} {request.path} in {request.limit_s:g} s") from None
+            raise Faulty(f"no answer to {request.method} {request.path} in {request.limit_s:g} s") from None
         except (aiohttp.ClientError, OSError, ConfigException) as error:
             raise Unreachable(f"{request.method} {request.path}: {str(error) or type(error).__name__}") from None
+
+
+def _proxy(configuration: Configuration) -> str | None:
+    """The way to the server that the kubeconfig, or else the environment, asks for; None for the straight one."""
+    server = urlsplit(configuration.host)
+    if configuration.proxy:
+        return str(configuration.proxy)
+    if proxy_bypass(server.netloc):
+        return None
+    return getproxies().get(server.scheme)
 
 
 async def _configuration(kubeconfig: str | None, context: str | None) -> Configuration:

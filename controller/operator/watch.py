@@ -8,6 +8,7 @@ import asyncio
 import itertools
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import kopf
@@ -19,15 +20,26 @@ from controller.operator.transport import Credentials
 
 _log = logging.getLogger(__name__)
 
-#: Takes an object and how it came: ``ADDED``, ``MODIFIED``, ``DELETED``, or None for one of a complete list.
-Seen = Callable[[Kind, Object, str | None], None]
-
 #: Pauses, in seconds, between attempts of one request: short, because a server that comes back is back at once, and
 #: for about two minutes, after which all of the watching is begun anew.
 _PAUSES = (0.1, 0.2, 0.5, 1.0, *itertools.repeat(2.0, 60))
 
 #: kopf's parts end within this time or are left behind.
 _STOP_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What to do with an object, given how it came: ``ADDED``, ``MODIFIED``, ``DELETED``, or None in a complete list.
+
+    Attributes:
+        is_news: whether it is worth calling a handler, which is a third of what kopf takes for an event. Most events in
+            a burst are our own writes of statuses, whose answers have said it all.
+        seen: takes it.
+    """
+
+    is_news: Callable[[Kind, Object, str | None], bool]
+    seen: Callable[[Kind, Object, str | None], None]
 
 
 class WatchEnded(Exception):
@@ -38,20 +50,20 @@ async def watch(
     kinds: Sequence[Kind],
     scope: Scope,
     login: Callable[[], Awaitable[Credentials]],
-    seen: Seen,
+    sight: Sight,
     started: Callable[[], None],
 ) -> None:
-    """Tell ``seen`` of every object and every change to it, until cancelled.
+    """Tell ``sight`` of every object and every change to it, until cancelled.
 
     An interrupted watch goes on by itself; what was deleted meanwhile is not told. ``started`` is called when kopf has
     put handlers of its own on SIGINT and SIGTERM, so that the process can take them back. Raises ``WatchEnded``.
     """
     tasks = await kopf.spawn_tasks(
-        registry=_registry(kinds, login, seen),
+        registry=_registry(kinds, login, sight),
         settings=_settings(scope),
         standalone=True,
         clusterwide=scope.is_cluster,
-        namespaces=scope.namespaces,
+        namespaces=scope.globs,
     )
     started()
     try:
@@ -62,7 +74,9 @@ async def watch(
     raise WatchEnded("; ".join(f"{type(fault).__name__}: {fault}" for fault in faults) or "the watches have stopped")
 
 
-def _registry(kinds: Sequence[Kind], login: Callable[[], Awaitable[Credentials]], seen: Seen) -> kopf.OperatorRegistry:
+def _registry(
+    kinds: Sequence[Kind], login: Callable[[], Awaitable[Credentials]], sight: Sight
+) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     async def connection(**_: Any) -> kopf.ConnectionInfo:
@@ -79,15 +93,40 @@ def _registry(kinds: Sequence[Kind], login: Callable[[], Awaitable[Credentials]]
 
     kopf.on.login(registry=registry, retries=3, backoff=1.0)(connection)
     for kind in kinds:
-        kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry)(_handler(kind, seen))
+        is_news, handler = _filter(kind, sight), _handler(kind, sight)
+        decorate = kopf.on.event(kind.group, kind.version, kind.plural, id=kind.plural, registry=registry, when=is_news)
+        decorate(handler)
     return registry
 
 
-def _handler(kind: Kind, seen: Seen) -> Callable[..., Awaitable[None]]:
+def _filter(kind: Kind, sight: Sight) -> Callable[..., bool]:
+    def is_news(event: kopf.RawEvent, **_: Any) -> bool:
+        return sight.is_news(kind, event["object"], event["type"])
+
+    return is_news
+
+
+def _handler(kind: Kind, sight: Sight) -> Callable[..., Awaitable[None]]:
     async def handler(event: kopf.RawEvent, **_: Any) -> None:
-        seen(kind, event["object"], event["type"])
+        sight.seen(kind, event["object"], event["type"])
 
     return handler
+
+
+class _NoEssence(kopf.DiffBaseStorage):
+    """Of what an object was before.
+
+    kopf makes a deep copy of it for every event and compares; nobody here asks for the difference.
+    """
+
+    def build(self, **_: Any) -> kopf.BodyEssence:
+        return kopf.BodyEssence()
+
+    def fetch(self, **_: Any) -> kopf.BodyEssence | None:
+        return None
+
+    def store(self, **_: Any) -> None:
+        """Nothing of ours goes into users' objects."""
 
 
 def _settings(scope: Scope) -> kopf.OperatorSettings:
@@ -98,6 +137,7 @@ def _settings(scope: Scope) -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 5.0
     settings.watching.reconnect_backoff = 0.1
     settings.queueing.exit_timeout = 0.5
+    settings.persistence.diffbase_storage = _NoEssence()
     # The process has other things to finish, and somebody else who kills it.
     settings.process.ultimate_exiting_timeout = None
     return settings

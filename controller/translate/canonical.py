@@ -12,4 +12,9 @@ def canonical(value: Any) -> bytes:
 
 def digest(value: Any) -> str:
     """Twelve hex digits that tell one value from another: enough for one installation, short enough to read."""
-    return sha256(canonical(value)).hexdigest()[:12]
+    return digest_of(canonical(value))
+
+
+def digest_of(*parts: bytes) -> str:
+    """The same for values that are bytes already."""
+    return sha256(b"\0".join(parts)).hexdigest()[:12]

@@ -11,9 +11,7 @@ from extproc.config.schema import (
     Config,
     Defaults,
     GoogleCloud,
-    HeaderMatch,
     InputSchema,
-    Match,
     OutputSchema,
     Rule,
     WeightedBackend,
@@ -35,6 +33,7 @@ def config_backend(backend: ResolvedBackend) -> Backend:
         name=backend.name,
         output_schema=OutputSchema(schema_=spec.output_schema.schema_, version=spec.output_schema.version),
         host=backend.upstream.authority,
+        fingerprint=backend.fingerprint,
         capabilities=None if overrides is None else CapabilityOverrides(**overrides.model_dump(exclude_none=True)),
         defaults=None if defaults is None else Defaults(**defaults.model_dump()),
         gcp=None if gcp is None else GoogleCloud(**gcp.model_dump()),
@@ -49,18 +48,19 @@ def config_rules(route: ResolvedRoute) -> list[Rule]:
     return [_rule(spec, metadata.created or 0, rule) for rule in route.rules]
 
 
+def config_bytes(part: Rule | Backend) -> bytes:
+    """A part of the configuration as it stands in the file; equal parts are equal bytes."""
+    return part.model_dump_json(by_alias=True, exclude_defaults=True).encode()
+
+
 def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
     schema = spec.input_schema
-    matches = tuple(
-        Match(headers=tuple(HeaderMatch(name=h.name, value=h.value, type=h.type) for h in match.headers))
-        for match in rule.read.rule.matches
-    )
     return Rule(
         name=rule.read.rule.name,
         source=rule.source,
         hostnames=spec.hostnames,
         input_schema=None if schema is None else InputSchema(schema_=schema.schema_, version=schema.version),
-        matches=matches or None,
+        matches=rule.read.matches,
         backends=tuple(_choice(choice) for choice in rule.choices),
         stickiness=rule.read.rule.stickiness,
         refusal=rule.refusal,

@@ -9,15 +9,12 @@ from typing import NamedTuple
 
 from controller.api.findings import Finding, Severity
 from controller.api.reasons import Reason
-from controller.api.route import RouteMatch
+from controller.translate.matches import Conditions
 from controller.translate.references import ResolvedRoute, ResolvedRule
 from extproc.config.errors import quoted
 from extproc.config.names import BACKEND_HEADER, MODEL_HEADERS
 
 _MODEL = MODEL_HEADERS[0]
-
-#: A match without the accidents of its spelling: header, type and value of each condition.
-Conditions = frozenset[tuple[str, str, str]]
 
 
 class _Claim(NamedTuple):
@@ -43,12 +40,6 @@ def overlaps(routes: Sequence[ResolvedRoute]) -> dict[int, list[Finding]]:
     return {i: list(_of_route(route, claims)) for i, route in enumerate(routes)}
 
 
-def conditions(match: RouteMatch) -> Conditions:
-    """A match in the form in which equal ones are equal."""
-    names = ((header.name.lower(), header) for header in match.headers)
-    return frozenset((_MODEL if name in MODEL_HEADERS else name, h.type, h.value) for name, h in names)
-
-
 def _of_route(route: ResolvedRoute, claims: _Claims) -> Iterator[Finding]:
     spec = route.read.spec
     if spec is None:
@@ -58,20 +49,15 @@ def _of_route(route: ResolvedRoute, claims: _Claims) -> Iterator[Finding]:
     for rule in route.rules:
         yield from _of_rule(route, rule, _takers(rule, hosts, schema, claims))
         claim = _Claim(route, rule.read.index)
-        for match in _matches(rule):
+        for wanted in rule.read.conditions:
             for host in hosts:
-                claims.setdefault((host, conditions(match)), {}).setdefault(schema, claim)
-
-
-def _matches(rule: ResolvedRule) -> tuple[RouteMatch, ...]:
-    return rule.read.rule.matches or (RouteMatch(),)
+                claims.setdefault((host, wanted), {}).setdefault(schema, claim)
 
 
 def _takers(rule: ResolvedRule, hosts: Sequence[str], schema: str | None, claims: _Claims) -> list[_Claim | None]:
     """For each match, which earlier rule takes all of it; None when something is left."""
     takers: list[_Claim | None] = []
-    for match in _matches(rule):
-        wanted = conditions(match)
+    for wanted in rule.read.conditions:
         found = [_maybe_taker(claims.get((host, wanted), {}), schema) for host in hosts]
         takers.append(found[0] if None not in found else None)
     return takers
@@ -84,7 +70,7 @@ def _maybe_taker(claims: Mapping[str | None, _Claim], schema: str | None) -> _Cl
 
 def _of_rule(route: ResolvedRoute, rule: ResolvedRule, takers: Sequence[_Claim | None]) -> Iterator[Finding]:
     path = f"spec.rules[{rule.read.index}]"
-    impossible = [_maybe_impossible(match) for match in _matches(rule)]
+    impossible = [_maybe_impossible(wanted) for wanted in rule.read.conditions]
     if takers[0] is not None and all(takers):
         message = f"it never gets a request: {takers[0].seen_from(route)} comes first and takes the same ones"
         yield Finding(route.read.subject, path, message, Reason.SHADOWED_RULE, Severity.WARNING)
@@ -98,11 +84,11 @@ def _of_rule(route: ResolvedRoute, rule: ResolvedRule, takers: Sequence[_Claim |
             )
 
 
-def _maybe_impossible(match: RouteMatch) -> str | None:
+def _maybe_impossible(wanted: Conditions) -> str | None:
     """Why no request can meet a match by itself."""
-    if any(header.name.lower() == BACKEND_HEADER for header in match.headers):
+    if any(name == BACKEND_HEADER for name, _, _ in wanted):
         return f"{BACKEND_HEADER} belongs to the gateway and is never there when a rule is chosen"
-    exact = {value for name, kind, value in conditions(match) if (name, kind) == (_MODEL, "Exact")}
+    exact = {value for name, kind, value in wanted if (name, kind) == (_MODEL, "Exact")}
     if len(exact) > 1:
         return f"it asks for two models at once, {' and '.join(sorted(map(quoted, exact)))}"
     return None

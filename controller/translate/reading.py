@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Self
 
 from controller.api.backend import BackendSpec
 from controller.api.findings import Finding, InvalidResource, Subject
@@ -11,6 +11,8 @@ from controller.api.reading import maybe_metadata, parse_backend, parse_route, s
 from controller.api.reasons import Reason
 from controller.api.route import LLMRoute, RouteRule, RouteSpec
 from controller.api.shape import Metadata
+from controller.translate.matches import Conditions, conditions, config_matches
+from extproc.config.schema import Match
 
 _INSIDE_A_RULE = re.compile(r"spec\.rules\[([0-9]+)\]")
 _RULE_FIELDS = {field.alias for field in RouteRule.model_fields.values()}
@@ -18,11 +20,24 @@ _RULE_FIELDS = {field.alias for field in RouteRule.model_fields.values()}
 
 @dataclass(frozen=True, slots=True)
 class ReadRule:
-    """One rule with its place in the object. ``fault``: only its matches are valid, and it refuses what they take."""
+    """One rule with its place in the object.
+
+    Attributes:
+        fault: only its matches are valid, and it refuses what they take.
+        conditions: of its matches; of one that everything meets where there are none.
+        matches: the same for the processor.
+    """
 
     index: int
     rule: RouteRule
-    fault: str | None = None
+    fault: str | None
+    conditions: tuple[Conditions, ...]
+    matches: tuple[Match, ...] | None
+
+    @classmethod
+    def of(cls, index: int, rule: RouteRule, fault: str | None) -> Self:
+        """With what follows from the rule alone."""
+        return cls(index, rule, fault, tuple(map(conditions, rule.matches)) or (Conditions(),), config_matches(rule))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +98,7 @@ def read_route(obj: Mapping[str, Any]) -> ReadRoute:
 def _read(
     route: LLMRoute, subject: Subject, faults: Mapping[int, str], lost: set[int], findings: Sequence[Finding]
 ) -> ReadRoute:
-    rules = tuple(ReadRule(i, rule, faults.get(i)) for i, rule in enumerate(route.spec.rules) if i not in lost)
+    rules = tuple(ReadRule.of(i, rule, faults.get(i)) for i, rule in enumerate(route.spec.rules) if i not in lost)
     if not rules:
         return ReadRoute(subject, route.metadata, findings=tuple(findings))
     in_order = [finding for _, found in sorted((_by_rule(findings) or {}).items()) for finding in found]

@@ -7,11 +7,12 @@ from controller.api.durations import in_seconds, milliseconds
 from controller.api.findings import Finding, Severity
 from controller.api.reasons import Reason
 from controller.api.route import RouteBackendRef
-from controller.translate.precedence import in_order
+from controller.translate.canonical import digest
 from controller.translate.reading import ReadBackend, ReadRoute, ReadRule
 from controller.translate.snapshot import Snapshot
 from controller.translate.upstreams import Upstream, upstream_of
 from extproc.config.errors import nearest, quoted
+from extproc.config.names import keyed
 
 #: Backends of a namespace above which nobody guesses what a name was meant to be; a guess takes about 10 µs for each.
 _GUESSED_AMONG = 100
@@ -22,16 +23,30 @@ _NAMED = 3
 
 @dataclass(frozen=True, slots=True)
 class ResolvedBackend:
-    """A backend; without an ``upstream`` it is not in any configuration."""
+    """A backend; without an ``upstream`` it is not in any configuration.
+
+    Attributes:
+        fingerprint: changes with where the upstream is and with what it understands, and with nothing else.
+    """
 
     read: ReadBackend
     upstream: Upstream | None
     findings: tuple[Finding, ...]
+    fingerprint: str = ""
 
     @property
     def name(self) -> str:
         """Its name in the configuration of extproc and Envoy: ``namespace/name``."""
         return f"{self.read.subject.namespace}/{self.read.subject.name}"
+
+    def keyed(self, key: str) -> str:
+        """A route's or a cluster's name in Envoy, for this very upstream.
+
+        A backend that is changed in place is thereby a new route and a new cluster. The processor's file and Envoy's
+        reach their pods in any order, and a request that was written, or signed, for the old upstream must not meet the
+        new one under the same name.
+        """
+        return keyed(key, self.fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +60,7 @@ class Choice:
 
     @property
     def route_key(self) -> str:
-        """What the backend header says, by which Envoy picks the route: the backend, and how long it may take."""
+        """By what Envoy picks the route: the backend, and how long it may take; before ``ResolvedBackend.keyed``."""
         return self.backend if self.timeout_ms is None else f"{self.backend};timeout={in_seconds(self.timeout_ms)}"
 
 
@@ -76,14 +91,8 @@ def resolve_backends(snapshot: Snapshot) -> dict[str, ResolvedBackend]:
     return {backend.name: backend for backend in resolved}
 
 
-def resolve_routes(snapshot: Snapshot, backends: Mapping[str, ResolvedBackend]) -> list[ResolvedRoute]:
-    """All routes in the order of precedence."""
-    catalog = _Catalog(backends)
-    return [_route(route, catalog) for route in in_order(snapshot.routes)]
-
-
-class _Catalog:
-    """The backends, and guesses at names that are not among them."""
+class Catalog:
+    """The backends by their names in the configuration, and guesses at names that are not among them."""
 
     def __init__(self, backends: Mapping[str, ResolvedBackend]) -> None:
         self._backends = backends
@@ -93,6 +102,7 @@ class _Catalog:
         self._guesses: dict[tuple[str, str], str | None] = {}
 
     def maybe_backend(self, namespace: str, name: str) -> ResolvedBackend | None:
+        """One of these; None when there is none."""
         return self._backends.get(f"{namespace}/{name}")
 
     def maybe_meant(self, namespace: str, name: str) -> str | None:
@@ -105,16 +115,38 @@ class _Catalog:
             self._guesses[key] = nearest(name, names)
         return self._guesses[key]
 
+    def prospects(self, read: ReadRoute) -> tuple[str, ...]:
+        """All that a route's resolution depends on beside the route: what there is to say of each reference in turn."""
+        namespace = read.subject.namespace
+        return tuple(self._prospect(namespace, ref.name) for rule in read.rules for ref in rule.rule.backend_refs)
+
+    def _prospect(self, namespace: str, name: str) -> str:
+        backend = self.maybe_backend(namespace, name)
+        if backend is None:
+            return f"missing {self.maybe_meant(namespace, name)}"
+        return "" if backend.upstream is not None else f"unusable {backend.findings[0]}"
+
 
 def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
     match upstream_of(read, snapshot):
         case Finding() as finding:
             return ResolvedBackend(read, None, (*read.findings, finding))
+        case None:
+            return ResolvedBackend(read, None, read.findings)
         case upstream:
-            return ResolvedBackend(read, upstream, read.findings)
+            return ResolvedBackend(read, upstream, read.findings, _fingerprint(read, upstream))
 
 
-def _route(read: ReadRoute, catalog: _Catalog) -> ResolvedRoute:
+def _fingerprint(read: ReadBackend, upstream: Upstream) -> str:
+    spec = read.spec
+    assert spec is not None
+    place = upstream.endpoints, upstream.authority, upstream.tls_name
+    gcp = None if spec.gcp is None else spec.gcp.model_dump()
+    return digest([place, spec.output_schema.model_dump(), gcp])
+
+
+def resolve_route(read: ReadRoute, catalog: Catalog) -> ResolvedRoute:
+    """A route with what it names; depends on the two of them, and on the catalog by ``Catalog.prospects`` alone."""
     rules: list[ResolvedRule] = []
     findings = list(read.findings)
     for rule in read.rules:
@@ -126,7 +158,7 @@ def _route(read: ReadRoute, catalog: _Catalog) -> ResolvedRoute:
     return ResolvedRoute(read, tuple(rules), tuple(findings), len(named), len(usable))
 
 
-def _rule(route: ReadRoute, read: ReadRule, catalog: _Catalog) -> tuple[ResolvedRule, list[Finding]]:
+def _rule(route: ReadRoute, read: ReadRule, catalog: Catalog) -> tuple[ResolvedRule, list[Finding]]:
     assert route.metadata is not None
     place = read.rule.name or f"rules[{read.index}]"
     subject = route.subject
@@ -160,7 +192,7 @@ def _timeout_ms(read: ReadRule) -> int | None:
     return milliseconds(timeouts.request) or None
 
 
-def _reference(route: ReadRoute, path: str, ref: RouteBackendRef, catalog: _Catalog) -> ResolvedBackend | Finding:
+def _reference(route: ReadRoute, path: str, ref: RouteBackendRef, catalog: Catalog) -> ResolvedBackend | Finding:
     namespace = route.subject.namespace
     backend = catalog.maybe_backend(namespace, ref.name)
     if backend is None:

@@ -35,7 +35,8 @@ class Snapshot:
         services: the Services, by namespace and by name. Of a namespace that is missing nothing is known; with files
             that is so of all.
         findings: what is to be said of objects that are in none of these.
-        unread: the kinds of which nothing can be known here, each with the reason why.
+        unread: the kinds of which nothing can be known here, each with the reason why; ``KIND/NAMESPACE`` where that
+            is so of one namespace.
     """
 
     routes: tuple[ReadRoute, ...] = ()

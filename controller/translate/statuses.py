@@ -6,8 +6,6 @@ from typing import Any, Literal
 
 from controller.api.findings import Finding, Severity, Subject
 from controller.api.reasons import MEANINGS, ConditionType, Reason
-from controller.translate.canonical import digest
-from controller.translate.overlap import conditions
 from controller.translate.references import ResolvedBackend, ResolvedRoute
 from extproc.config.names import MODEL_HEADERS
 
@@ -34,6 +32,7 @@ class ObjectStatus:
     Attributes:
         fields: what ``kubectl get`` shows beside the conditions.
         part: the digest of what was compiled from it; empty when nothing was.
+        uid: tells the object from another one of the same name; empty when nobody knows.
     """
 
     subject: Subject
@@ -42,6 +41,7 @@ class ObjectStatus:
     fields: Mapping[str, str] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     part: str = ""
+    uid: str = ""
 
     def document(self) -> dict[str, Any]:
         """The ``.status`` to write, but for ``lastTransitionTime``."""
@@ -58,8 +58,8 @@ class ObjectStatus:
         return {"conditions": conditions, **self.fields}
 
 
-def route_status(route: ResolvedRoute, warnings: Sequence[Finding], part: Sequence[Any]) -> ObjectStatus:
-    """The status of a route; ``part`` is what was compiled from it."""
+def route_status(route: ResolvedRoute, warnings: Sequence[Finding], part: str) -> ObjectStatus:
+    """The status of a route; ``part`` is the digest of what was compiled from it."""
     read, findings = route.read, (*route.findings, *warnings)
     whole = read.spec is not None
     partial = whole and bool(read.findings)
@@ -74,12 +74,13 @@ def route_status(route: ResolvedRoute, warnings: Sequence[Finding], part: Sequen
         ),
         {"backends": f"{route.usable}/{route.named}", "models": _models(route)} if whole else {},
         findings,
-        digest(part) if whole else "",
+        part if whole else "",
+        read.metadata.uid if read.metadata else "",
     )
 
 
-def backend_status(backend: ResolvedBackend, warnings: Sequence[Finding], part: Sequence[Any]) -> ObjectStatus:
-    """The status of a backend; ``part`` is what was compiled from it."""
+def backend_status(backend: ResolvedBackend, warnings: Sequence[Finding], part: str) -> ObjectStatus:
+    """The status of a backend; ``part`` is the digest of what was compiled from it."""
     read, findings = backend.read, (*backend.findings, *warnings)
     return ObjectStatus(
         read.subject,
@@ -91,7 +92,8 @@ def backend_status(backend: ResolvedBackend, warnings: Sequence[Finding], part: 
         ),
         {} if backend.upstream is None else {"target": backend.upstream.target},
         findings,
-        "" if backend.upstream is None else digest(part),
+        part,
+        read.metadata.uid if read.metadata else "",
     )
 
 
@@ -133,11 +135,11 @@ def _judged(findings: Sequence[Finding], condition: ConditionType, good: Reason,
     return Condition(condition, "False", against[0].reason, _message(against))
 
 
-def _programmed(part: Sequence[Any], what: str, *, whole: bool, partial: bool) -> Condition:
+def _programmed(part: str, what: str, *, whole: bool, partial: bool) -> Condition:
     kind = ConditionType.PROGRAMMED
     if not whole:
         return Condition(kind, "False", Reason.NOT_PROGRAMMED, "nothing of it is in the configuration")
-    message = f"{what}, part {digest(part)}"
+    message = f"{what}, part {part}"
     if partial:
         return Condition(kind, "False", Reason.PARTIALLY_PROGRAMMED, f"without the rules that are not valid: {message}")
     return Condition(kind, "True", Reason.PROGRAMMED, message)
@@ -162,8 +164,6 @@ def _models(route: ResolvedRoute) -> str:
 def _model_names(route: ResolvedRoute) -> Iterable[str]:
     """The models by which rules match: names, ``~expression``, or ``*`` for a match that does not ask for any."""
     for rule in route.rules:
-        for match in rule.read.rule.matches:
-            asked = [(kind, value) for name, kind, value in conditions(match) if name in MODEL_HEADERS]
+        for wanted in rule.read.conditions:
+            asked = [(kind, value) for name, kind, value in wanted if name in MODEL_HEADERS]
             yield from (value if kind == "Exact" else f"~{value}" for kind, value in sorted(asked)) if asked else "*"
-        if not rule.read.rule.matches:
-            yield "*"

@@ -1,18 +1,22 @@
 """The one pure function of the control plane: everything that is known in, everything that is to be written out."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from controller.api.findings import Finding, Severity, Subject
 from controller.api.reasons import Reason
+from controller.translate.canonical import canonical, digest_of
 from controller.translate.envoy.clusters import cluster_of, clusters_response
 from controller.translate.envoy.documents import Document
 from controller.translate.envoy.routes import routes_of, routes_response
-from controller.translate.extproc_config import config_backend, config_rules, extproc_config
+from controller.translate.extproc_config import config_backend, config_bytes, extproc_config
 from controller.translate.overlap import overlaps
-from controller.translate.references import ResolvedBackend, ResolvedRoute, resolve_backends, resolve_routes
+from controller.translate.precedence import in_order
+from controller.translate.references import Catalog, ResolvedBackend, resolve_backends
+from controller.translate.routes import CompiledRoute, Memory
 from controller.translate.snapshot import Snapshot
-from controller.translate.statuses import ObjectStatus, backend_status, route_status
-from extproc.config.schema import Backend, Config, Rule
+from controller.translate.statuses import ObjectStatus, backend_status
+from extproc.config.schema import Backend, Config
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,48 +49,43 @@ class Translation:
         return (*self.stray, *(finding for status in self.statuses for finding in status.findings))
 
 
-def translate(snapshot: Snapshot) -> Translation:
+def translate(snapshot: Snapshot, memory: Memory | None = None) -> Translation:
     """Compile a snapshot. Never raises for what users write: a bad object has its status, and the others go on.
 
-    Equal snapshots give equal results whatever the order of their objects.
+    Equal snapshots give equal results whatever the order of their objects. ``memory``: for a caller who translates
+    again and again, and has little that is new each time.
     """
     settings = snapshot.settings
     backends = resolve_backends(snapshot)
-    routes = resolve_routes(snapshot, backends)
+    routes = (memory or Memory()).compiled(in_order(snapshot.routes), Catalog(backends))
     entries = {name: config_backend(backend) for name, backend in backends.items() if backend.upstream is not None}
-    rules = [config_rules(route) for route in routes]
     clusters = {name: cluster_of(backends[name], settings.ca_certificates) for name in entries}
-    choices = {choice for route in routes for rule in route.rules for choice in rule.choices}
+    choices = {choice for route in routes for rule in route.resolved.rules for choice in rule.choices}
     return Translation(
-        config=extproc_config(entries.values(), (rule for part in rules for rule in part), settings),
+        config=extproc_config(entries.values(), (rule for route in routes for rule in route.rules), settings),
         envoy=EnvoyConfig(
             rds=routes_response(routes_of(choices, backends, settings.idle_timeout_s)),
             cds=clusters_response(clusters.values()),
         ),
-        statuses=_statuses(routes, rules, backends, entries, clusters),
+        statuses=_statuses(routes, backends, entries, clusters),
         stray=tuple(sorted(snapshot.findings, key=lambda finding: (finding.subject, finding.reason))),
     )
 
 
 def _statuses(
-    routes: list[ResolvedRoute],
-    rules: list[list[Rule]],
-    backends: dict[str, ResolvedBackend],
-    entries: dict[str, Backend],
-    clusters: dict[str, Document],
+    routes: Sequence[CompiledRoute],
+    backends: Mapping[str, ResolvedBackend],
+    entries: Mapping[str, Backend],
+    clusters: Mapping[str, Document],
 ) -> tuple[ObjectStatus, ...]:
-    shadows = overlaps(routes)
-    used = {choice.backend for route in routes for rule in route.rules for choice in rule.choices}
-    statuses = [route_status(route, shadows[i], [_plain(rule) for rule in rules[i]]) for i, route in enumerate(routes)]
+    shadows = overlaps([route.resolved for route in routes])
+    used = {choice.backend for route in routes for rule in route.resolved.rules for choice in rule.choices}
+    statuses = [route.status(shadows[i]) for i, route in enumerate(routes)]
     for name, backend in backends.items():
-        part = [_plain(entries[name]), clusters[name]] if name in entries else []
+        part = digest_of(config_bytes(entries[name]), canonical(clusters[name])) if name in entries else ""
         unused = [_unused(backend.read.subject)] if name in entries and name not in used else []
         statuses.append(backend_status(backend, unused, part))
     return tuple(sorted(statuses, key=lambda status: status.subject))
-
-
-def _plain(part: Rule | Backend) -> dict[str, object]:
-    return part.model_dump(mode="json", by_alias=True, exclude_defaults=True)
 
 
 def _unused(subject: Subject) -> Finding:

@@ -82,7 +82,7 @@ def _by_reference(backend: ReadBackend, ref: BackendRef, snapshot: Snapshot) -> 
         message = (
             f"{ref.kind} {quoted(ref.name)} is in namespace {quoted(namespace)}, "
             f"and no ReferenceGrant there lets LLMBackends of {quoted(own)} refer to it"
-            f"{_blindness('ReferenceGrant', snapshot)}"
+            f"{_blindness('ReferenceGrant', namespace, snapshot)}"
         )
         return Finding(backend.subject, "spec.backendRef.namespace", message, Reason.REF_NOT_PERMITTED)
     if ref.kind == "Service":
@@ -120,7 +120,7 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
         guess = nearest(name, [known for space, known in snapshot.targets if space == namespace])
         hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
         message = f"Backend {quoted(name)} ({ENVOY_GATEWAY_GROUP}) not found in namespace {quoted(namespace)}{hint}"
-        message += _blindness("Backend", snapshot)
+        message += _blindness("Backend", namespace, snapshot)
         return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_NOT_FOUND)
     try:
         read = read_foreign_backend(target)
@@ -132,7 +132,7 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
     return Upstream(read.endpoints, _authority(host, port, tls_name), tls_name, many=len(read.endpoints) > 1)
 
 
-def _blindness(kind: str, snapshot: Snapshot) -> str:
+def _blindness(kind: str, namespace: str, snapshot: Snapshot) -> str:
     """What to add when an object is missing of which nothing could be known."""
-    why = snapshot.unread.get(kind)
+    why = snapshot.unread.get(kind) or snapshot.unread.get(f"{kind}/{namespace}")
     return "" if why is None else f"; {why}"

@@ -9,6 +9,7 @@ import pytest
 
 from e2e.cluster.conftest import fresh_name
 from e2e.support.control_plane import ControlPlane
+from e2e.support.data_plane import ENVOY_MAP
 from e2e.support.kubectl import Kubectl
 from e2e.support.stand import Stand, placed, running_provider, running_stand
 from e2e.support.status import conditions, until_says
@@ -130,6 +131,29 @@ def test_users_objects_stay_theirs(stand: Stand, namespace: str, kubectl: Kubect
         ]
 
 
+def test_what_others_add_to_a_status(stand: Stand, namespace: str, kubectl: Kubectl, one: Upstream) -> None:
+    """A condition of our types that another field manager has added goes, and one of a type of its own stays."""
+    kubectl.apply(placed(namespace, [route(rule("m", "one")), backend("one", one.port)]))
+    before = until_says(stand.api, "LLMRoute", namespace, "route", GOOD)
+    common = {"status": "True", "reason": "Added", "message": "", "lastTransitionTime": "2026-11-23T00:00:00Z"}
+    added = {"conditions": [{"type": "Warnings", **common}, {"type": "Theirs", **common}]}
+    place = {"name": "route", "namespace": namespace}
+    body = {"apiVersion": before["apiVersion"], "kind": "LLMRoute", "metadata": place, "status": added}
+    since = len(stand.operator.asked())
+
+    stand.api.apply(body, "somebody-else", "status")
+    # It is looked at with the next pass, or else with the next complete read.
+    kubectl.apply(placed(namespace, [route(rule("other", "one"), name="other")]))
+
+    def types() -> set[str]:
+        return set(conditions(stand.api.get("LLMRoute", namespace, "route")))
+
+    until(lambda: types() == {*GOOD, "Theirs"}, "the added condition stays")
+    writes = [each for each in stand.operator.writes(since) if each.resource == "llmroutes/status"]
+    verbs = [each.verb for each in writes if each.name == "route"]
+    assert verbs == ["patch", "update"]
+
+
 def test_an_edit_elsewhere_rewrites_nothing(stand: Stand, namespace: str, kubectl: Kubectl, one: Upstream) -> None:
     """A change of one route leaves every other object's resource version alone, and costs few writes."""
     kubectl.apply(
@@ -158,12 +182,12 @@ def test_a_lagging_pod_is_told(stand: Stand, namespace: str, kubectl: Kubectl, o
         kubectl.apply(placed(namespace, [route(rule("m", "one")), backend("one", one.port)]))
         found = until_says(stand.api, "LLMRoute", namespace, "route", {"Programmed": "True", "Serving": "False"})
         message = conditions(found)["Serving"]["message"]
-        assert message.startswith("1 of 2 replicas")
+        assert message.startswith("1 of 2 extproc replicas")
         assert late.name in message
     finally:
         late.volume.delay_s = 0
     found = until_says(stand.api, "LLMRoute", namespace, "route", GOOD)
-    assert conditions(found)["Serving"]["message"].startswith("2 of 2 replicas")
+    assert conditions(found)["Serving"]["message"].startswith("2 of 2 extproc replicas")
 
 
 def test_a_pod_that_cannot_be_asked_is_told(stand: Stand, namespace: str, kubectl: Kubectl, one: Upstream) -> None:
@@ -188,10 +212,17 @@ def test_pods_are_told_of_the_revision(stand: Stand, namespace: str, kubectl: Ku
     revision = str(stand.config()["revision"])
     pods = ("extproc-0", "extproc-1", "envoy-0")
 
-    def told() -> list[str | None]:
-        return [stand.kubelet.annotations(pod).get("llmroute.io/config-revision") for pod in pods]
+    def told(what: str = "config-revision") -> list[str | None]:
+        return [stand.kubelet.annotations(pod).get(f"llmroute.io/{what}") for pod in pods]
 
     until(lambda: told() == [revision] * 3, f"not all were told of revision {revision}")
+
+    def version() -> str:
+        return str(stand.api.get("ConfigMap", stand.namespace, ENVOY_MAP)["metadata"]["resourceVersion"])
+
+    stand.api.merge("ConfigMap", stand.namespace, ENVOY_MAP, {"data": {"rds.yaml": "{"}})
+    edited = version()
+    until(lambda: told("envoy-config") == [version()] * 3 and version() != edited, "the put-back was not announced")
 
 
 def test_events_tell_of_transitions(stand: Stand, namespace: str, kubectl: Kubectl) -> None:
@@ -235,6 +266,7 @@ def test_too_large_a_configuration_is_refused(stand: Stand, namespace: str, one:
         stand.api.apply(placed(namespace, [route(*rules, name=f"large-{i}")])[0])
 
     found = until_says(stand.api, "LLMRoute", namespace, "large-5", {"Programmed": "False"})
+    assert conditions(found)["Programmed"]["reason"] == "ConfigTooLarge"
     assert "more than the 1,048,576 that a ConfigMap may hold" in conditions(found)["Programmed"]["message"]
     assert stand.ask(model).status == 200
 

@@ -137,7 +137,7 @@ class Kubelet:
             "metadata": {
                 "name": name,
                 "namespace": self.namespace,
-                "labels": {"app.kubernetes.io/name": "llmroute", "app.kubernetes.io/component": component},
+                "labels": {"app.kubernetes.io/part-of": "llmroute", "app.kubernetes.io/component": component},
             },
             "spec": {
                 "serviceAccountName": POD_ACCOUNT,

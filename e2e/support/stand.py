@@ -15,6 +15,7 @@ from e2e.support.data_plane import ENVOY_MAP, EXTPROC_MAP, DataPlane, admin_port
 from e2e.support.kubelet import Kubelet, files_of, running_kubelet
 from e2e.support.operators import ACCOUNT, Operator, running_operator
 from extproc.config.loader import load
+from extproc.config.names import keyed
 from tests.support.plane import CHAT, chat
 from tests.support.scripted import COMPLETION, CONVERSE_ANSWER
 from tests.support.upstreams import Received, Reply, Upstream, json_reply, running_upstream
@@ -85,7 +86,8 @@ class Stand:
 
         def alike() -> bool:
             clusters = json.loads(self.files(ENVOY_MAP)["cds.yaml"])["resources"]
-            return {each["name"] for each in clusters} == {each["name"] for each in self.config()["backends"]}
+            wanted = {keyed(each["name"], each["fingerprint"]) for each in self.config()["backends"]}
+            return {each["name"] for each in clusters} == wanted
 
         until(alike, "Envoy keeps what is gone", 30)
 

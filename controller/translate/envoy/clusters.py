@@ -34,7 +34,9 @@ def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
     upstream = backend.upstream
     assert upstream is not None
     cluster: Document = {
-        "name": backend.name,
+        "name": backend.keyed(backend.name),
+        # What people see in the statistics.
+        "alt_stat_name": backend.name,
         **_discovery(upstream),
         "lb_policy": "LEAST_REQUEST",
         "connect_timeout": seconds(10),
@@ -46,7 +48,7 @@ def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
         },
         "typed_extension_protocol_options": {_HTTP_OPTIONS: _http_options(upstream)},
         "load_assignment": {
-            "cluster_name": backend.name,
+            "cluster_name": backend.keyed(backend.name),
             "endpoints": [
                 {"lb_endpoints": [{"endpoint": {"address": address(host, port)}} for host, port in upstream.endpoints]}
             ],

@@ -1,11 +1,13 @@
 """Routes: keyed by the header that the processor sets, and by nothing else.
 
 What a rule asks of Envoy beside its backend, today a time limit, is part of the key (``team-a/openai;timeout=30s``), so
-that the table grows with the backends and not with the rules. There is no catch-all: a backend that Envoy does not know
-yet is a ``route_not_found``, which the processor turns into a 503 in the client's dialect.
+that the table grows with the backends and not with the rules; and so is a digest of what the upstream is, so that a
+changed one is another route (``ResolvedBackend.keyed``). There is no catch-all: a backend that Envoy does not know yet
+is a ``route_not_found``, which the processor turns into a 503 in the client's dialect.
 """
 
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 
 from controller.api.durations import in_seconds
 from controller.translate.envoy.documents import ROUTES, Document, discovery_response, extension, seconds
@@ -56,18 +58,18 @@ def routes_of(
         name: (name, None) for name, backend in backends.items() if backend.upstream is not None
     }
     limits |= {choice.route_key: (choice.backend, choice.timeout_ms) for choice in choices}
-    return [
-        _route(key, backends[name], timeout_ms, idle_timeout_s) for key, (name, timeout_ms) in sorted(limits.items())
-    ]
+    routes = [_route(key, backends[name], timeout_ms, idle_timeout_s) for key, (name, timeout_ms) in limits.items()]
+    return sorted(routes, key=itemgetter("name"))
 
 
 def _route(key: str, backend: ResolvedBackend, timeout_ms: int | None, idle_timeout_s: int) -> Document:
     assert backend.upstream is not None
+    key = backend.keyed(key)
     return {
         "name": key,
         "match": {"prefix": "/", "headers": [{"name": BACKEND_HEADER, "string_match": {"exact": key}}]},
         "route": {
-            "cluster": backend.name,
+            "cluster": backend.keyed(backend.name),
             "host_rewrite_literal": backend.upstream.authority,
             # 0s: no limit. Envoy's default of 15 s would cut most long answers.
             "timeout": in_seconds(timeout_ms or 0),
