@@ -33,7 +33,7 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up
 	$(BIN)/python -m controller.crds --check crds
 
 golden: $(VENV)/.dev  ## rewrite the golden files and generated docs from the code; then read the diff
-	$(PYTEST) -q -p no:randomly --update-golden tests
+	$(PYTEST) -q -p no:randomly --update-golden tests/api tests/dialects tests/matrix tests/translate
 	@git --no-pager diff --stat
 
 bench: $(VENV)/.dev  ## CPU per request and per chunk beside bare Envoy and an echo processor; JSON and a table

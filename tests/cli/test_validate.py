@@ -155,7 +155,8 @@ def test_translate_prints_everything_in_one_document(form: str) -> None:
     assert result.exit_code == 0
     assert list(shown) == ["extproc", "bootstrap", "lds", "rds", "cds", "statuses"]
     assert shown["extproc"]["rules"][0]["source"] == "default/chat@1#rules[0]"
-    assert [cluster["name"] for cluster in shown["cds"]["resources"]] == ["default/openai"]
+    [cluster] = shown["cds"]["resources"]
+    assert cluster["name"] == f"default/openai@{shown['extproc']['backends'][0]['fingerprint']}"
     assert {status["kind"] for status in shown["statuses"]} == {"LLMRoute", "LLMBackend"}
     assert shown["statuses"][0]["status"]["conditions"][0]["type"] == "Accepted"
 

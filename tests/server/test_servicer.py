@@ -127,16 +127,16 @@ async def test_a_request_without_a_body_is_answered_from_its_headers(client: Cli
     assert (await client.observed.record()).outcome == "client_error"
 
 
-@pytest.mark.parametrize("status", [204, 304])
-async def test_an_answer_without_a_body_ends_with_its_headers(client: Client, status: int) -> None:
-    """204, 304 and answers to HEAD have no body phase, whatever their content-length says."""
+async def test_an_answer_without_a_body_ends_with_its_headers(client: Client) -> None:
+    """A 204 has no body phase, whatever its content-length says."""
     talk = client.talk()
-    await sent(talk)
-    answer = await talk.say(response_headers(status, end=True, content_length="744"))
+    await talk.say(request_headers("/v1/moderations"))
+    await talk.say(RequestBody(b'{"model": "gpt", "input": "x"}', end=True))
+    answer = await talk.say(response_headers(204, end=True, content_length="744"))
 
     assert answer.WhichOneof("response") == "response_headers"
     assert await talk.status() is OK
-    assert (await client.observed.record()).status == status
+    assert (await client.observed.record()).status == 204
 
 
 async def test_request_trailers_are_let_through(client: Client) -> None:
