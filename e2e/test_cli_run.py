@@ -127,12 +127,12 @@ def test_the_demo_answers_the_curls_that_it_prints(tmp_path: Path) -> None:
         access = [json.loads(line) for line in run.out.read_text().splitlines()]
 
     assert len(curls) == 2
-    assert re.findall(r'"model": "([\w-]+)"', " ".join(curls)) == ["demo-openai", "demo-bedrock"]
+    assert re.findall(r'"model": "([\w-]+)"', " ".join(curls)) == ["demo-openai", "demo-anthropic"]
     assert all(answer.stdout.endswith("data: [DONE]\n\n") for answer in answers)
     assert code == 0
     assert len(children) >= 3
     assert not any(map(is_alive, children))
-    assert [(line["model"], line["status"]) for line in access] == [("demo-openai", 200), ("demo-bedrock", 200)]
+    assert [(line["model"], line["status"]) for line in access] == [("demo-openai", 200), ("demo-anthropic", 200)]
     assert "Traceback" not in run.said()
 
 
