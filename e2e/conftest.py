@@ -1,5 +1,6 @@
 """What the long runs measure is told at the end, also of a run that passes: numbers are what they are made for."""
 
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +13,9 @@ Tell = Callable[..., None]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """No numbers yet."""
+    """No numbers yet, and Ctrl-C for whatever is started: a shell's background job ignores it, and so would they."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[_TOLD] = []
 
 

@@ -63,7 +63,8 @@ async def test_nothing_grows(plane: Plane, tell: Tell) -> None:
         tell(of=name, rss_mb=[round(one.resident / 1e6, 1) for one in seen], files=[one.files for one in seen])
     for name, seen in held.items():
         assert growth(seen) < GROWTH_BYTES, (name, seen)
-        assert min(one.files for one in seen[-3:]) <= max(one.files for one in seen[1:4]), (name, seen)
+        # Envoy's connections to the upstream come and go by ones; what leaks with requests leaks by hundreds.
+        assert min(one.files for one in seen[-3:]) <= max(one.files for one in seen[1:4]) + 4, (name, seen)
         assert min(one.threads for one in seen[-3:]) <= max(one.threads for one in seen[1:4]), (name, seen)
     plane.demand_clean()
 
