@@ -5,11 +5,11 @@ platform.claude.com/docs/en/build-with-claude/structured-outputs, and anthropic-
 which lowers schemas in the same way: what cannot be enforced becomes part of the description.
 """
 
-from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
 
+from extproc.conversation.json_schema import FORMATS, MAPS_OF_SCHEMAS, PATTERN_MARKS, SchemaWalk, is_object
 from extproc.wire import jsontext
 from extproc.wire.errors import JsonError
 
@@ -22,20 +22,12 @@ _UNENFORCED: Final = frozenset(
         "minContains", "maxContains", "prefixItems", "additionalItems",
     }
 )  # fmt: skip
-_FORMATS: Final = frozenset(
-    {"date-time", "date", "time", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
-)
-#: Look-around, back-references and named groups need more than a finite automaton.
-_PATTERN_MARKS: Final = ("(?=", "(?!", "(?<", "(?P", "\\1", "\\2", "\\3", "\\b", "\\B")
 #: Keywords of which some values are enforced, and what is wrong with the others.
 _LIMITED: Final = {
     "minItems": "it uses minItems above 1",
     "format": "it uses a format that is not on Anthropic's list",
     "pattern": "it uses a pattern with look-around or back-references",
 }
-#: Our own bound: deeper than any schema a person writes, far from the interpreter's limit.
-_MAX_DEPTH: Final = 64
-_MAPS: Final = ("properties", "$defs", "definitions")
 _LISTS: Final = ("anyOf", "allOf", "oneOf")
 
 
@@ -46,7 +38,7 @@ def maybe_unsupported(schema: str) -> str | None:
         return "it is no JSON object"
     if root.get("type") != "object" and "$ref" not in root:
         return "its root is not an object"
-    return _Walk(root).problem(root, ())
+    return SchemaWalk(root, _strict_problem, _LISTS).problem(root)
 
 
 def maybe_lowered(schema: str) -> str | None:
@@ -56,7 +48,7 @@ def maybe_lowered(schema: str) -> str | None:
     any kind, and objects that are said in several parts (``allOf``).
     """
     root = _maybe_root(schema)
-    if root is None or _Walk(root, lenient=True).problem(root, ()):
+    if root is None or SchemaWalk(root, _lenient_problem, _LISTS).problem(root):
         return None
     text = msgspec.json.encode(_lowered(root)).decode()
     return None if maybe_unsupported(text) else text
@@ -70,74 +62,39 @@ def _maybe_root(schema: str) -> dict[str, Any] | None:
     return root if isinstance(root, dict) else None
 
 
-class _Walk:
-    """One look through a schema; ``lenient``: only at what cannot be lowered.
-
-    ``trail`` is the way down: levels, and ``$ref`` targets, which may not repeat.
-    """
-
-    def __init__(self, root: dict[str, Any], *, lenient: bool = False) -> None:
-        self._root = root
-        self._lenient = lenient
-        self._seen: set[str] = set()
-
-    def problem(self, node: Any, trail: tuple[str, ...]) -> str | None:
-        if not isinstance(node, dict):
-            return "it holds something other than an object where a schema is due"
-        if len(trail) > _MAX_DEPTH:
-            return f"it nests deeper than {_MAX_DEPTH} levels"
-        keyword = _narrowing_problem(node) if self._lenient else _keyword_problem(node)
-        return (
-            keyword or _form_problem(node) or self._reference_problem(node, trail) or self._child_problem(node, trail)
-        )
-
-    def _reference_problem(self, node: dict[str, Any], trail: tuple[str, ...]) -> str | None:
-        if "$ref" not in node:
-            return None
-        reference = node["$ref"]
-        if not isinstance(reference, str) or not reference.startswith("#"):
-            return "it has a $ref that points outside of it"
-        if reference == "#" or reference in trail:
-            return "it is recursive"
-        if reference in self._seen:
-            return None
-        self._seen.add(reference)
-        return self.problem(_resolved(self._root, reference), (*trail, reference))
-
-    def _child_problem(self, node: dict[str, Any], trail: tuple[str, ...]) -> str | None:
-        children = [node["items"]] if "items" in node else []
-        for key in _LISTS:
-            children += node[key] if isinstance(node.get(key), list) else []
-        for key in _MAPS:
-            children += node[key].values() if isinstance(node.get(key), dict) else []
-        return next((found for child in children if (found := self.problem(child, (*trail, "")))), None)
+def _strict_problem(node: dict[str, Any]) -> str | None:
+    return _keyword_problem(node) or _form_problem(node)
 
 
-def _keyword_problem(node: Mapping[str, Any]) -> str | None:
+def _lenient_problem(node: dict[str, Any]) -> str | None:
+    return _narrowing_problem(node) or _form_problem(node)
+
+
+def _keyword_problem(node: dict[str, Any]) -> str | None:
     if unsupported := _UNENFORCED & node.keys():
         return f"it uses {min(unsupported)}"
     if "oneOf" in node:
         return "it uses oneOf"
-    if _is_object(node) and node.get("additionalProperties") is not False:
+    if is_object(node) and node.get("additionalProperties") is not False:
         return "an object in it is open (additionalProperties is not false)"
     values = ((key, words) for key, words in _LIMITED.items() if key in node and _is_unenforced(key, node[key]))
     return next((words for _, words in values), None)
 
 
-def _form_problem(node: Mapping[str, Any]) -> str | None:
+def _form_problem(node: dict[str, Any]) -> str | None:
     """A keyword whose value is of a form that no schema gives it."""
-    for key in (*_LISTS, *_MAPS):
+    for key in (*_LISTS, *MAPS_OF_SCHEMAS):
         if key in node and not isinstance(node[key], list if key in _LISTS else dict):
             return f"its {key} is of a wrong type"
     return None
 
 
-def _narrowing_problem(node: Mapping[str, Any]) -> str | None:
+def _narrowing_problem(node: dict[str, Any]) -> str | None:
     """What would keep values of this node from ever being valid once all objects in it are closed."""
     parts = node.get("allOf")
     if isinstance(parts, list) and (len(parts) > 1 or "properties" in node):
         return "it says an object in several parts"
-    if not _is_object(node) or node.get("additionalProperties") is False:
+    if not is_object(node) or node.get("additionalProperties") is False:
         return None
     others = node.get("additionalProperties", True)
     if not node.get("properties") or "patternProperties" in node or (others is not True and others != {}):
@@ -145,7 +102,7 @@ def _narrowing_problem(node: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _lowered(node: Mapping[str, Any]) -> dict[str, Any]:
+def _lowered(node: dict[str, Any]) -> dict[str, Any]:
     """The node with what cannot be enforced moved into its description; key order stays."""
     kept: dict[str, Any] = {}
     told: dict[str, Any] = {}
@@ -158,11 +115,11 @@ def _lowered(node: Mapping[str, Any]) -> dict[str, Any]:
             told[key] = value
         elif key in _LISTS and isinstance(value, list):
             kept[key] = [_lowered(child) for child in value]
-        elif key in _MAPS and isinstance(value, dict):
+        elif key in MAPS_OF_SCHEMAS and isinstance(value, dict):
             kept[key] = {name: _lowered(child) for name, child in value.items()}
         else:
             kept[key] = _lowered(value) if key == "items" else value
-    if _is_object(node):
+    if is_object(node):
         kept["additionalProperties"] = False
     if told:
         words = msgspec.json.encode(told).decode()
@@ -176,25 +133,9 @@ def _is_unenforced(key: str, value: Any) -> bool:
     if key == "minItems":
         return value not in (0, 1)
     if key == "pattern":
-        return any(mark in str(value) for mark in _PATTERN_MARKS)
+        return any(mark in str(value) for mark in PATTERN_MARKS)
     return key in _UNENFORCED
 
 
 def _is_known_format(value: Any) -> bool:
-    return isinstance(value, str) and value in _FORMATS
-
-
-def _is_object(node: Mapping[str, Any]) -> bool:
-    declared = node.get("type")
-    return declared == "object" or (isinstance(declared, list) and "object" in declared) or "properties" in node
-
-
-def _resolved(root: dict[str, Any], reference: str) -> Any:
-    """The target of a local JSON pointer, None when there is none."""
-    target: Any = root
-    for step in reference.removeprefix("#/").split("/"):
-        key = step.replace("~1", "/").replace("~0", "~")
-        if not isinstance(target, dict) or key not in target:
-            return None
-        target = target[key]
-    return target
+    return isinstance(value, str) and value in FORMATS
