@@ -25,6 +25,9 @@ _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": loggi
 _FORMATS: Final = ("text", "json")
 #: Libraries that say at info or debug what concerns only their own authors, or repeat every event of the loop.
 _QUIET: Final = ("watchfiles", "asyncio", "grpc", "uvloop")
+#: Where gRPC reports, as an error with a traceback, that a caller was gone when its status was to be handed over.
+_GRPC_CALLS: Final = "grpc._cython.cygrpc"
+_CALLER_GONE: Final = "ExecuteBatchError raised in core"
 
 #: How long a line may wait for others, so that they are written together, seconds.
 _GATHER_S: Final = 0.05
@@ -72,6 +75,12 @@ def configure(level: str, line_format: str, access_fd: int = 1) -> None:
     access.propagate = False
     for name in _QUIET:
         logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
+    logging.getLogger(_GRPC_CALLS).addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """A filter: a caller that left while it was answered is in its own access line; it is no error of ours."""
+    return not str(record.msg).startswith(_CALLER_GONE)
 
 
 def withhold_texts(record: logging.LogRecord) -> bool:

@@ -329,6 +329,7 @@ try:
     1 / 0
 except ZeroDivisionError:
     log.exception("bug")
+    logging.getLogger("grpc._cython.cygrpc").exception("ExecuteBatchError raised in core by servicer method [/p]")
 AccessLog().write(Record(request_id="r"))
 logging.shutdown()
 """
@@ -342,7 +343,7 @@ def _run(line_format: str) -> tuple[list[str], list[str]]:
 
 
 def test_process_logs_json() -> None:
-    """Access lines on stdout, the rest on stderr, one object a line, tracebacks inside."""
+    """Access lines on stdout, the rest on stderr, one object a line, tracebacks inside; not that a caller has left."""
     out, err = _run("json")
 
     assert [json.loads(line)["request_id"] for line in out] == ["r"]

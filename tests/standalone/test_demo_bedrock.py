@@ -30,8 +30,8 @@ def base_url() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def client(base_url: str) -> Any:
-    return boto3.client(
+def client(base_url: str) -> Iterator[Any]:
+    made = boto3.client(
         "bedrock-runtime",
         region_name="us-east-1",
         endpoint_url=base_url,
@@ -39,6 +39,8 @@ def client(base_url: str) -> Any:
         aws_secret_access_key="none",
         config=Config(retries={"total_max_attempts": 1}),
     )
+    yield made
+    made.close()
 
 
 def ask(text: str) -> list[dict[str, Any]]:
