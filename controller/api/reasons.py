@@ -29,6 +29,10 @@ class Reason(StrEnum):
     TARGET_NOT_FOUND = "TargetNotFound"
     TARGET_UNUSABLE = "TargetUnusable"
     REF_NOT_PERMITTED = "RefNotPermitted"
+    CREDENTIAL_NOT_FOUND = "SecretNotFound"
+    CREDENTIAL_KEY_NOT_FOUND = "SecretKeyNotFound"
+    CREDENTIAL_UNREADABLE = "SecretUnreadable"
+    CREDENTIAL_MALFORMED = "SecretMalformed"
     PROGRAMMED = "Programmed"
     PARTIALLY_PROGRAMMED = "PartiallyProgrammed"
     NOT_PROGRAMMED = "NotProgrammed"
@@ -113,8 +117,32 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.REF_NOT_PERMITTED: Meaning(
         _R,
         "False",
-        "backendRef leads into another namespace and no ReferenceGrant there allows it",
+        "a reference leads into another namespace and no ReferenceGrant there allows it",
         "create a ReferenceGrant in the target's namespace",
+    ),
+    Reason.CREDENTIAL_NOT_FOUND: Meaning(
+        _R,
+        "False",
+        "a Secret (or ConfigMap) that the object names does not exist; what needs it answers 503",
+        "create it, or correct the name",
+    ),
+    Reason.CREDENTIAL_KEY_NOT_FOUND: Meaning(
+        _R,
+        "False",
+        "a Secret (or ConfigMap) that the object names lacks the key, or has nothing in it; what needs it answers 503",
+        "add the key, or name another one",
+    ),
+    Reason.CREDENTIAL_UNREADABLE: Meaning(
+        _R,
+        "False",
+        "the operator may not read a Secret (or ConfigMap) that the object names; what needs it answers 503",
+        "give the operator's account the right to get and watch it (docs/operator.md)",
+    ),
+    Reason.CREDENTIAL_MALFORMED: Meaning(
+        _R,
+        "False",
+        "what stands in a Secret (or ConfigMap) cannot be what it is used for; what needs it answers 503",
+        "put in what the message asks for",
     ),
     Reason.PROGRAMMED: Meaning(
         _P,

@@ -24,6 +24,7 @@ HEADER_NAME_PATTERN = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"
 VERSION_PATTERN = r"^[A-Za-z0-9._~/-]*$"
 GCP_PROJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$"
 GCP_LOCATION_PATTERN = rf"^{_LABEL}$"
+DATA_KEY_PATTERN = r"^[-._a-zA-Z0-9]+$"
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 
 #: What a pattern asks for, for people.
@@ -36,6 +37,7 @@ IN_WORDS: Mapping[str, str] = {
     HEADER_NAME_PATTERN: "must be an HTTP header name: letters, digits and !#$%&'*+-.^_`|~",
     VERSION_PATTERN: "may hold only letters, digits, '.', '_', '~', '/' and '-'",
     GCP_PROJECT_PATTERN: "must be the id or number of a project of Google Cloud, in lower case",
+    DATA_KEY_PATTERN: "may hold only letters, digits, '-', '_' and '.', as keys of Secrets do",
     DURATION_PATTERN: "must be a duration such as 30s, 2m or 1h30m",
 }
 

@@ -7,28 +7,32 @@ from controller.api.shape import GROUP
 
 GATEWAY_GROUP = "gateway.networking.k8s.io"
 
+_OURS = ("LLMBackend", "LLMRoute")
+
 
 class Grant(NamedTuple):
-    """LLMBackends of one namespace may refer to one kind of object in another; ``name`` None: to all of them."""
+    """Our objects of one namespace and kind may refer to one kind in another; ``name`` None: to all of them."""
 
     from_namespace: str
     to_namespace: str
     group: str
     kind: str
     name: str | None
+    from_kind: str = "LLMBackend"
 
 
 def read_grants(obj: Mapping[str, Any]) -> Iterator[Grant]:
-    """What a ReferenceGrant permits to LLMBackends. Parts that cannot be read permit nothing."""
+    """What a ReferenceGrant permits to our kinds. Parts that cannot be read permit nothing."""
     namespace = _text(obj.get("metadata"), "namespace") or "default"
     spec = obj.get("spec")
     for source in _parts(spec, "from"):
-        if (_text(source, "group"), _text(source, "kind")) != (GROUP, "LLMBackend"):
+        from_kind = _text(source, "kind")
+        if _text(source, "group") != GROUP or from_kind not in _OURS:
             continue
         for target in _parts(spec, "to"):
             kind, origin = _text(target, "kind"), _text(source, "namespace")
             if kind and origin:
-                yield Grant(origin, namespace, _text(target, "group") or "", kind, _text(target, "name"))
+                yield Grant(origin, namespace, _text(target, "group") or "", kind, _text(target, "name"), from_kind)
 
 
 def permits(grants: frozenset[Grant], wanted: Grant) -> bool:

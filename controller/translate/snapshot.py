@@ -11,6 +11,7 @@ from controller.api.reasons import Reason
 from controller.api.shape import GROUP
 from controller.translate.grants import GATEWAY_GROUP, Grant, read_grants
 from controller.translate.reading import ReadBackend, ReadRoute, read_backend, read_route
+from controller.translate.secrets import SecretStore
 from controller.translate.settings import Settings
 from extproc.config.errors import nearest, quoted
 
@@ -34,6 +35,7 @@ class Snapshot:
         grants: what the ReferenceGrants permit.
         services: the Services, by namespace and by name. Of a namespace that is missing nothing is known; with files
             that is so of all.
+        secrets: what is known of Secrets, and of ConfigMaps with certificates: by namespace and name.
         findings: what is to be said of objects that are in none of these.
         unread: the kinds of which nothing can be known here, each with the reason why; ``KIND/NAMESPACE`` where that
             is so of one namespace.
@@ -44,6 +46,7 @@ class Snapshot:
     targets: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
     grants: frozenset[Grant] = frozenset()
     services: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+    secrets: SecretStore = field(default_factory=SecretStore)
     settings: Settings = field(default_factory=Settings)
     findings: tuple[Finding, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)

@@ -1,7 +1,7 @@
 """The one pure function of the control plane: everything that is known in, everything that is to be written out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.api.findings import Finding, Severity, Subject
 from controller.api.reasons import Reason
@@ -14,6 +14,7 @@ from controller.translate.overlap import overlaps
 from controller.translate.precedence import in_order
 from controller.translate.references import Catalog, ResolvedBackend, resolve_backends
 from controller.translate.routes import CompiledRoute, Memory
+from controller.translate.secrets import SecretFiles
 from controller.translate.snapshot import Snapshot
 from controller.translate.statuses import ObjectStatus, backend_status
 from extproc.config.schema import Backend, Config
@@ -36,12 +37,16 @@ class Translation:
         envoy: the routes and clusters of the bundled Envoy.
         statuses: one for each route and backend, by kind, namespace and name.
         stray: findings about objects that have no status, from the snapshot.
+        credentials: the files of the processor's credentials directory.
+        envoy_secrets: the files of Envoy's secrets directory (SDS resources).
     """
 
     config: Config
     envoy: EnvoyConfig
     statuses: tuple[ObjectStatus, ...]
     stray: tuple[Finding, ...]
+    credentials: SecretFiles = field(default_factory=SecretFiles)
+    envoy_secrets: SecretFiles = field(default_factory=SecretFiles)
 
     @property
     def findings(self) -> tuple[Finding, ...]:

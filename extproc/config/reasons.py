@@ -7,7 +7,8 @@ from typing import Any, get_args
 from pydantic_core import ErrorDetails
 
 from extproc.config.errors import Finding, MisfitError, nearest, quoted, render_path, shortened
-from extproc.config.schema import PATTERN_MEANINGS, Config, Shape
+from extproc.config.schema import Config
+from extproc.config.shape import PATTERN_MEANINGS, Shape
 
 Loc = Sequence[str | int]
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from itertools import chain
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import AfterValidator, Field, StrictBool, StrictInt, StrictStr, model_validator
 
+from extproc.config.auth import Auth, ClientAuth
 from extproc.config.errors import Finding, MisfitError, nearest, quoted
 from extproc.config.names import (
     BACKEND_HEADER,
@@ -22,11 +22,24 @@ from extproc.config.names import (
     GCP_SCHEMAS,
     MODEL_HEADERS,
     PLATFORMS,
-    VERSION_CLIMBS,
+)
+from extproc.config.shape import (
+    FINGERPRINT_PATTERN,
+    GCP_LOCATION_PATTERN,
+    GCP_PROJECT_PATTERN,
+    NAME_PATTERN,
+    PATH_PREFIX_PATTERN,
+    PATH_VERSION_PATTERN,
+    HeaderName,
+    Hostname,
+    Name,
+    Shape,
+    descending,
+    one_of,
 )
 
 #: The shape this module describes. A processor reads this version and the one before it.
-VERSION = 1
+VERSION = 2
 
 #: The largest integer that every JSON reader and a Prometheus gauge hold exactly.
 MAX_INTEGER = 2**53 - 1
@@ -34,55 +47,6 @@ MAX_INTEGER = 2**53 - 1
 #: More than any model will ever say or think in one go; it fits into 32 bits.
 MAX_TOKENS = 100_000_000
 
-_HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+\-.^_`|~]+$"
-_NAME = r"^[!-~]([ -~]*[!-~])?$"
-_HOSTNAME = r"^(\*\.)?[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$"
-_PATH_VERSION = r"^[A-Za-z0-9._~/-]*$"
-_PATH_PREFIX = r"^(/[A-Za-z0-9._~-]+)*$"
-_FINGERPRINT = r"^[A-Za-z0-9._-]+$"
-_GCP_PROJECT = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$"
-_GCP_LOCATION = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-
-#: What each pattern of this schema asks for, as the end of "... is not".
-PATTERN_MEANINGS = {
-    _HEADER_NAME: "a header name: letters, digits and !#$%&'*+-.^_`|~",
-    _NAME: "a name that fits into a header: visible ASCII, no space at either end",
-    _HOSTNAME: "a host name: lower-case letters, digits, hyphens and dots, *. in front for any one label, no port",
-    _PATH_VERSION: "a path segment: letters, digits and ._~/-",
-    _PATH_PREFIX: "a path: empty, or segments of letters, digits and ._~- with / before each and none at the end",
-    _FINGERPRINT: "a digest: letters, digits and ._-",
-    _GCP_PROJECT: "a project of Google Cloud: its id or number, in lower case",
-    _GCP_LOCATION: "a location of Google Cloud: lower-case letters, digits and hyphens, such as europe-west4 or global",
-}
-
-
-class Shape(BaseModel):
-    """The base of all parts: frozen, camelCase, no unknown fields, no silent conversions."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, alias_generator=to_camel, populate_by_name=True)
-
-
-def _one_of(known: dict[str, str]) -> AfterValidator:
-    def check(value: str) -> str:
-        if value not in known:
-            *most, last = known
-            listed = f"{', '.join(most)} or {last}" if most else last
-            reason = f"must be {listed}, not {quoted(value)}"
-            raise MisfitError(Finding("", reason, nearest(value, known)))
-        return value
-
-    return AfterValidator(check)
-
-
-def _descending(version: str) -> str:
-    if not {".", ".."}.isdisjoint(version.split("/")):
-        raise MisfitError(Finding("", VERSION_CLIMBS))
-    return version
-
-
-HeaderName = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=_HEADER_NAME), AfterValidator(str.lower)]
-Hostname = Annotated[StrictStr, Field(min_length=1, max_length=253, pattern=_HOSTNAME)]
-Name = Annotated[StrictStr, Field(min_length=1, max_length=512, pattern=_NAME)]
 EffortWord = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
 Budget = Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)]
 
@@ -90,7 +54,7 @@ Budget = Annotated[StrictInt, Field(ge=0, le=MAX_TOKENS)]
 class InputSchema(Shape):
     """The API that clients speak."""
 
-    schema_: Annotated[StrictStr, _one_of(CLIENT_DIALECTS)] = Field(alias="schema")
+    schema_: Annotated[StrictStr, one_of(CLIENT_DIALECTS)] = Field(alias="schema")
     version: StrictStr | None = None
 
 
@@ -100,10 +64,10 @@ class OutputSchema(Shape):
     ``version`` is the platform's to read: a path prefix, an api-version, an anthropic_version.
     """
 
-    schema_: Annotated[StrictStr, _one_of(PLATFORMS)] = Field(alias="schema")
-    version: Annotated[StrictStr, Field(max_length=64, pattern=_PATH_VERSION), AfterValidator(_descending)] | None = (
-        None
-    )
+    schema_: Annotated[StrictStr, one_of(PLATFORMS)] = Field(alias="schema")
+    version: (
+        Annotated[StrictStr, Field(max_length=64, pattern=PATH_VERSION_PATTERN), AfterValidator(descending)] | None
+    ) = None
 
 
 class HeaderMatch(Shape):
@@ -175,8 +139,8 @@ class Defaults(Shape):
 class GoogleCloud(Shape):
     """Where in Google Cloud a backend is; both are parts of its paths."""
 
-    project: Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=_GCP_PROJECT)]
-    location: Annotated[StrictStr, Field(min_length=1, max_length=63, pattern=_GCP_LOCATION)]
+    project: Annotated[StrictStr, Field(min_length=1, max_length=128, pattern=GCP_PROJECT_PATTERN)]
+    location: Annotated[StrictStr, Field(min_length=1, max_length=63, pattern=GCP_LOCATION_PATTERN)]
 
 
 class Backend(Shape):
@@ -188,10 +152,12 @@ class Backend(Shape):
     host: StrictStr | None = None
     #: Tells this upstream from others that this name stood for before, or will. Part of the backend header, so that no
     #: request written for the one can reach the other.
-    fingerprint: Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=_FINGERPRINT)] | None = None
+    fingerprint: Annotated[StrictStr, Field(min_length=1, max_length=64, pattern=FINGERPRINT_PATTERN)] | None = None
     capabilities: CapabilityOverrides | None = None
     defaults: Defaults | None = None
     gcp: GoogleCloud | None = None
+    #: None: the client's own credential goes on, in the form that the platform takes.
+    auth: Auth | None = None
 
 
 class WeightedBackend(Shape):
@@ -206,7 +172,7 @@ class WeightedBackend(Shape):
     weight: Annotated[StrictInt, Field(ge=0, le=1_000_000)] = 1
     output_schema: OutputSchema | None = None
     model_name_override: Annotated[StrictStr, Field(min_length=1, max_length=2048)] | None = None
-    route_key: Annotated[StrictStr, Field(min_length=1, max_length=600, pattern=_NAME)] | None = None
+    route_key: Annotated[StrictStr, Field(min_length=1, max_length=600, pattern=NAME_PATTERN)] | None = None
 
 
 class Rule(Shape):
@@ -226,6 +192,8 @@ class Rule(Shape):
     backends: Annotated[tuple[WeightedBackend, ...], Field(max_length=128)] = ()
     stickiness: Literal["Conversation"] | None = None
     refusal: StrictStr | None = None
+    #: None: everybody who reaches the gateway.
+    client_auth: ClientAuth | None = None
     #: Unix seconds of the resource, shown by ``GET /v1/models``.
     created: Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)] = 0
     owned_by: StrictStr = "llmroute"
@@ -252,7 +220,7 @@ class Config(Shape):
     input_schema: InputSchema | None = None
     backend_routing_header_key: HeaderName = BACKEND_HEADER
     model_name_header_key: HeaderName = MODEL_HEADERS[1]
-    path_prefix: Annotated[StrictStr, Field(max_length=256, pattern=_PATH_PREFIX)] = ""
+    path_prefix: Annotated[StrictStr, Field(max_length=256, pattern=PATH_PREFIX_PATTERN)] = ""
     backends: tuple[Backend, ...] = ()
     rules: tuple[Rule, ...] = ()
 

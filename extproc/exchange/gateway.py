@@ -1,11 +1,13 @@
 """A configuration, compiled: everything an exchange looks up, made once and never changed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
 import msgspec
 from msgspec import Struct
 
+from extproc.config.auth import Auth
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
 from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
@@ -23,6 +25,8 @@ class Gateway:
         owned_headers: names that a client can never set.
         rules: JSON text of the rules with their provenance, for the admin page.
         models: the names that stand in the configuration itself, in exact matches and overrides.
+        auths: the backends that are shown a credential of the gateway's own, by name.
+        callers: the files of callers' keys that rules name.
     """
 
     config: Config
@@ -31,6 +35,8 @@ class Gateway:
     rule_count: int
     rules: bytes
     models: frozenset[str]
+    auths: Mapping[str, Auth]
+    callers: frozenset[str]
 
     @classmethod
     def compile(cls, config: Config) -> Self:
@@ -45,6 +51,12 @@ class Gateway:
             rule_count=len(config.rules),
             rules=msgspec.json.encode([_summary(i, rule) for i, rule in enumerate(config.rules)]),
             models=_known_models(config),
+            auths={backend.name: backend.auth for backend in config.backends if backend.auth is not None},
+            callers=frozenset(
+                rule.client_auth.api_keys.file
+                for rule in config.rules
+                if rule.client_auth is not None and rule.client_auth.api_keys is not None
+            ),
         )
 
 

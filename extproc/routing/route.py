@@ -8,6 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from math import log
 
+from extproc.config.auth import Auth, ClientAuth
 from extproc.config.names import keyed
 from extproc.config.schema import (
     Backend,
@@ -34,6 +35,7 @@ class Choice:
         capabilities: what the configuration knows better than the bundled table.
         defaults: what requests say where the client says nothing.
         gcp: where in Google Cloud it is, None for what is elsewhere.
+        auth: what it is shown; None: the client's own credential.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Choice:
     capabilities: CapabilityOverrides | None
     defaults: Defaults | None = None
     gcp: GoogleCloud | None = None
+    auth: Auth | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,8 @@ class Route:
     cumulative: tuple[int, ...]
     #: Whether all turns of a conversation go to one backend.
     sticky: bool = False
+    #: Who may use it; None: everybody.
+    client_auth: ClientAuth | None = None
 
     def choose(self, draw: float) -> Choice | None:
         """The backend that ``draw``, uniform in [0, 1), falls on; one of weight 0 spans nothing, so none falls on it.
@@ -126,6 +131,7 @@ class RouteCompiler:
             backends=choices,
             cumulative=self._cumulative.setdefault(sums, sums),
             sticky=rule.stickiness is not None,
+            client_auth=rule.client_auth,
         )
 
     def _choice(self, chosen: WeightedBackend) -> Choice:
@@ -143,6 +149,7 @@ class RouteCompiler:
             capabilities=backend.capabilities if backend is not None else None,
             defaults=backend.defaults if backend is not None else None,
             gcp=backend.gcp if backend is not None else None,
+            auth=backend.auth if backend is not None else None,
         )
 
     @staticmethod

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from extproc.config.errors import ConfigError, Finding, MisfitError, nearest, quoted, render_path
 from extproc.config.loader import load
-from extproc.config.schema import PATTERN_MEANINGS, Config
+from extproc.config.schema import Config
+from extproc.config.shape import PATTERN_MEANINGS
 from extproc.routing.index import compile_index
 
 GOOD = (

@@ -22,9 +22,9 @@ from extproc.config.schema import (
     Match,
     OutputSchema,
     Rule,
-    Shape,
     WeightedBackend,
 )
+from extproc.config.shape import Shape
 from extproc.routing.conditions import MAX_MODEL_CHARS
 from tests.support.routing_configs import HAND_WRITTEN
 
