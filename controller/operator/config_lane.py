@@ -3,7 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
 
 from controller.api.findings import Finding
 from controller.operator.census import Census
@@ -16,6 +17,7 @@ from controller.operator.settings import Settings
 from controller.operator.snapshots import Objects, Reader
 from controller.operator.store import Store
 from controller.translate import Memory, Translation, translate
+from extproc.config.names import VERSION
 
 _log = logging.getLogger(__name__)
 
@@ -52,7 +54,8 @@ class ConfigLane:
         self._looked_around = False
         self._taken_over = False
         self._translation: Translation | None = None
-        self._compiled_from: tuple[int, Mapping[str, str]] | None = None
+        self._compiled_from: tuple[int, Mapping[str, str], int] | None = None
+        self._version = VERSION
         self._told_at: tuple[int, int] | None = None
         self._begun: float | None = None
         self._failing = ""
@@ -108,17 +111,22 @@ class ConfigLane:
         # Only from here on: how long the lists take is up to the server, and a new process would not be quicker.
         begun = self._begun = time.monotonic()
         seen, translation = await self._compiled()
-        published = await self._publish(translation)
+        if not self._taken_over:
+            async with self._refusals_told(translation):
+                await self._publisher.take_over()
+            self._taken_over = True
+            # What was found there may have told which version of the configuration is read.
+            seen, translation = await self._compiled()
+        async with self._refusals_told(translation):
+            published = await self._publisher.publish(translation)
         self._tell(published, seen, time.monotonic() - begun)
         if (due_s := self._publisher.removal_in()) is not None:
             self._again_in(due_s)
 
-    async def _publish(self, translation: Translation) -> Published:
+    @asynccontextmanager
+    async def _refusals_told(self, translation: Translation) -> AsyncIterator[None]:
         try:
-            if not self._taken_over:
-                await self._publisher.take_over()
-                self._taken_over = True
-            published = await self._publisher.publish(translation)
+            yield
         except NotLeading:
             raise
         except Conflict:
@@ -134,7 +142,6 @@ class ConfigLane:
                 self._told_at = None
             raise
         self._failing_since = None
-        return published
 
     async def _look_around(self) -> None:
         try:
@@ -147,17 +154,19 @@ class ConfigLane:
     async def _compiled(self) -> tuple[tuple[int, int], Translation]:
         """A translation of what the store has, and which state of the store that is."""
         seen = self._store.content, self._store.status
-        source = seen[0], self._census.unread
+        source = seen[0], self._census.unread, self._publisher.config_version
         if self._translation is None or self._compiled_from != source:
             objects = Objects.of(self._store, source[1])
             # In a thread, so that renewing the Lease and answering probes never wait for it.
-            self._translation = await asyncio.to_thread(self._compile, objects)
+            self._translation = await asyncio.to_thread(self._compile, objects, source[2])
             self._compiled_from = source
             self._told_at = None
         return seen, self._translation
 
-    def _compile(self, objects: Objects) -> Translation:
-        return translate(self._reader.snapshot(objects), self._memory)
+    def _compile(self, objects: Objects, version: int) -> Translation:
+        if version != self._version:
+            self._version, self._memory = version, Memory()
+        return translate(self._reader.snapshot(objects, version), self._memory)
 
     def _tell(self, published: Published, seen: tuple[int, int], seconds: float) -> None:
         self._metrics.pass_done(seconds, _result(published))

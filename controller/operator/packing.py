@@ -14,6 +14,7 @@ from controller.translate import EnvoyConfig
 from controller.translate.envoy.overlay import Part, parts_of
 from extproc.config.document import read_document
 from extproc.config.errors import ConfigError
+from extproc.config.names import OLDEST_VERSION, VERSION
 from extproc.config.schema import MAX_INTEGER
 
 Object = Mapping[str, Any]
@@ -125,6 +126,17 @@ def size_of(values: Values) -> int:
 
 def maybe_revision(processor: Object | None) -> int | None:
     """The revision in the processor's configuration; None when there is none that can be read."""
+    value = _maybe_configuration(processor)
+    return None if value is None else _maybe_count(value.get("revision", 0))
+
+
+def maybe_version(processor: Object | None) -> int | None:
+    """The version of the processor's configuration, when it is one that can be written; None: there is no such."""
+    version = (_maybe_configuration(processor) or {}).get("version")
+    return version if isinstance(version, int) and OLDEST_VERSION <= version <= VERSION else None
+
+
+def _maybe_configuration(processor: Object | None) -> dict[str, Any] | None:
     data = values_of(processor).get(PROCESSOR_KEY)
     if data is None:
         return None
@@ -132,7 +144,7 @@ def maybe_revision(processor: Object | None) -> int | None:
         value = read_document(data).value
     except ConfigError:
         return None
-    return _maybe_count(value.get("revision", 0)) if isinstance(value, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def noted_revision(obj: Object | None) -> int:

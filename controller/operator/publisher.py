@@ -14,6 +14,7 @@ from controller.operator.packing import (
     envoy_parts,
     is_ours,
     maybe_revision,
+    maybe_version,
     noted_revision,
     recovered,
     size_of,
@@ -22,6 +23,7 @@ from controller.operator.plan import Plan, State, Write, plan, removal_due, want
 from controller.operator.published import Published
 from controller.operator.settings import Settings
 from controller.translate import Translation
+from extproc.config.names import VERSION
 
 #: Of the server's words, in every status: an admission webhook may have any number of them.
 _QUOTED = 300
@@ -43,7 +45,8 @@ class Publisher:
     """One at a time: ``publish`` is called by one task only.
 
     ``served`` tells the revision that every processor serves at least, None when that is not known; ``clock`` is
-    monotonic, in seconds.
+    monotonic, in seconds. ``readable``: the newest version of the configuration that all processors read, None while
+    they have not said.
     """
 
     def __init__(
@@ -52,14 +55,17 @@ class Publisher:
         settings: Settings,
         served: Callable[[], int | None],
         clock: Callable[[], float],
+        readable: Callable[[], int | None] = lambda: None,
     ) -> None:
         self._config_maps = config_maps
         self._settings = settings
         self._served = served
         self._clock = clock
+        self._readable = readable
         self._state = State()
         #: None: what this process has not written itself, it has to find out.
         self._parts: Mapping[Subject, str] | None = None
+        self._held_version: int | None = None
         self._refusal: tuple[type[ClusterError], str] | None = None
         #: Set while nothing is on its way to the ConfigMaps: for whatever can wait until then.
         self.idle = asyncio.Event()
@@ -75,6 +81,14 @@ class Publisher:
         """The ``resourceVersion`` of Envoy's ConfigMap; empty while there is none."""
         return "" if self._state.envoy is None else str(self._state.envoy["metadata"]["resourceVersion"])
 
+    @property
+    def config_version(self) -> int:
+        """The version in which the processor's configuration is to be written: one that all processors read.
+
+        While they have not said what they read, it is the one that is there.
+        """
+        return self._readable() or self._held_version or VERSION
+
     def removal_in(self) -> float | None:
         """Seconds until something may leave Envoy's map at the latest; None when nothing waits for that."""
         due = removal_due(self._state.ceased, self._settings)
@@ -87,6 +101,7 @@ class Publisher:
         self._state = State(self._state.processor, self._state.envoy, self._state.highest)
         processor, envoy = [await self._config_maps.maybe_config_map(name) for name in self.names]
         self._refusal = None
+        self._held_version = maybe_version(processor)
         self._state = State(
             processor=processor,
             envoy=envoy,

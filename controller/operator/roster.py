@@ -1,7 +1,7 @@
 """The extproc pods as far as they are known: who is there, and what each said last. No I/O; the time comes in."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from controller.operator.fleet import Replica
@@ -17,20 +17,25 @@ _SETTLE_S: Final = 3.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class Pod:
-    """A ready pod. ``uid`` tells it from another one of the same name."""
+    """A pod with an address. ``uid`` tells it from another one of the same name."""
 
     name: str
     uid: str
     address: str
+    is_ready: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a pod said. Without a ``revision`` it could not be asked, for the reason in ``silence``."""
+    """What a pod said. Without a ``revision`` it serves none, or could not be asked; ``silence`` says which.
+
+    ``accepts``: the newest version of the configuration's shape that it can read; None: it did not say.
+    """
 
     revision: int | None
     silence: str = ""
     refusal: str = ""
+    accepts: int | None = None
 
 
 @dataclass(slots=True)
@@ -41,13 +46,13 @@ class _Known:
     silence: str = ""
 
 
-def ready_pods(pods: Sequence[Mapping[str, Any]]) -> tuple[Pod, ...]:
-    """Those that take traffic: ready, with an address, and not being deleted."""
+def present_pods(pods: Sequence[Mapping[str, Any]]) -> tuple[Pod, ...]:
+    """Those that have an address and are not being deleted; the ready ones take traffic."""
     return tuple(
         sorted(
-            Pod(pod["metadata"]["name"], pod["metadata"]["uid"], pod["status"]["podIP"])
+            Pod(pod["metadata"]["name"], pod["metadata"]["uid"], pod["status"]["podIP"], _is_ready(pod))
             for pod in pods
-            if "deletionTimestamp" not in pod["metadata"] and (pod.get("status") or {}).get("podIP") and _is_ready(pod)
+            if "deletionTimestamp" not in pod["metadata"] and (pod.get("status") or {}).get("podIP")
         )
     )
 

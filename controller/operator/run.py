@@ -46,11 +46,18 @@ class Operator:
         self._census = Census(cluster, store, settings.scope, self._kind_is)
         self._events = Events(cluster, settings.identity, metrics.failed)
         self._serving = Serving(
-            cluster, settings.extproc_selector, settings.extproc_admin_port, metrics, self._fleet_is
+            cluster,
+            settings.extproc_selector,
+            settings.extproc_admin_port,
+            metrics,
+            self._fleet_is,
+            self._agreed,
         )
         selectors = (settings.extproc_selector, settings.envoy_selector)
         self._announcer = Announcer(cluster, selectors, metrics)
-        self._publisher = Publisher(cluster, settings, self._serving.revision_floor, clock)
+        self._publisher = Publisher(
+            cluster, settings, self._serving.revision_floor, clock, lambda: self._serving.config_version
+        )
         self._config = ConfigLane(store, self._census, self._publisher, settings, metrics, self._published)
         self._statuses = StatusLane(store, cluster, self._events, metrics, idle=self._config.idle)
         self._feed = Feed(cluster, store, self._census, settings, self._config.poke)
@@ -104,6 +111,9 @@ class Operator:
         self.metrics.denied_namespaces(str(kind), len(denied))
         if kind.optional:
             self.metrics.optional_kind(str(kind), str(state))
+
+    def _agreed(self) -> None:
+        self._config.poke()
 
     def _lead(self) -> None:
         self._statuses.lead()

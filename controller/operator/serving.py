@@ -12,7 +12,8 @@ import msgspec
 from controller.operator.failures import ClusterError
 from controller.operator.fleet import Replica, serves
 from controller.operator.lease import clock
-from controller.operator.roster import Answer, Pod, Roster, ready_pods
+from controller.operator.roster import Answer, Pod, Roster, present_pods
+from extproc.config.names import OLDEST_VERSION, VERSION
 
 #: Between two rounds of questions, seconds: just after a write, while something lags, when it has lagged for long or no
 #: pod is ready, and when all agree.
@@ -60,10 +61,15 @@ class _Page(msgspec.Struct, rename="camel"):
 
     revision: int | None
     last_error: _LastError | None = None
+    accepts: tuple[int, ...] = (OLDEST_VERSION,)
 
 
 class Serving:
-    """Keeps asking in ``run``. ``changed`` hears of the pods whenever they, or their answers, differ."""
+    """Keeps asking in ``run``.
+
+    ``changed`` hears of the ready pods whenever they, or their answers, differ, ``agreed`` of another
+    ``config_version``.
+    """
 
     def __init__(
         self,
@@ -72,12 +78,16 @@ class Serving:
         admin_port: int,
         metrics: Counts,
         changed: Callable[[Sequence[Replica]], None],
+        agreed: Callable[[], None],
     ) -> None:
         self._pods = pods
         self._selector = selector
         self._admin_port = admin_port
         self._metrics = metrics
         self._changed = changed
+        self._agreed = agreed
+        #: The newest version of the configuration that every pod reads; None before any has said so.
+        self.config_version: int | None = None
         self._roster = Roster()
         self._fleet: tuple[Replica, ...] | None = None
         self._wanted = 0
@@ -101,6 +111,14 @@ class Serving:
     def revision_floor(self) -> int | None:
         """The oldest revision that a ready pod may serve; None when nobody knows, or no pod is ready."""
         return self._roster.lowest_revision()
+
+    def _agree(self, accepted: Sequence[int | None]) -> None:
+        """What all pods that say so can read; a pod that is silent now is asked again soon."""
+        said = [version for version in accepted if version is not None]
+        if said and (agreed := min(*said, VERSION)) != self.config_version:
+            _log.info("the configuration is written in version %d: all extproc pods read it", agreed)
+            self.config_version = agreed
+            self._agreed()
 
     async def run(self, active: Callable[[], bool]) -> None:
         """Ask for ever. Ends only by cancellation; a standby, of which ``active`` is not true, does not ask."""
@@ -127,8 +145,11 @@ class Serving:
         if pods is None:
             return
         answers = await asyncio.gather(*(self._ask(session, pod) for pod in pods))
-        fleet = self._roster.update(dict(zip(pods, answers, strict=True)), clock())
-        self._troubled = self._troubled or any(answer.revision is None for answer in answers)
+        said = dict(zip(pods, answers, strict=True))
+        self._agree([answer.accepts for answer in answers])
+        ready = {pod: answer for pod, answer in said.items() if pod.is_ready}
+        fleet = self._roster.update(ready, clock())
+        self._troubled = self._troubled or any(answer.revision is None for answer in ready.values())
         self._list_soon = self._list_soon or self._troubled
         if fleet is None:
             return
@@ -139,12 +160,12 @@ class Serving:
             self._changed(fleet)
 
     async def _present(self) -> tuple[Pod, ...] | None:
-        """The ready pods; None when the API server does not say, and then what was known still holds."""
+        """The pods, ready or not; None when the API server does not say, and then what was known still holds."""
         every_s = _PODS_SOON_S if self._list_soon else _PODS_S
         if self._listed is not None and clock() < self._listed_at + every_s:
             return self._listed
         try:
-            self._listed = ready_pods(await self._pods.pods(self._selector))
+            self._listed = present_pods(await self._pods.pods(self._selector))
         except ClusterError as error:
             self._troubled = True
             if str(error) != self._unlisted:
@@ -198,6 +219,7 @@ def read_page(body: bytes) -> Answer:
         page = msgspec.json.decode(body, type=_Page)
     except msgspec.DecodeError:
         return Answer(None, "its /config page cannot be read")
+    accepts = max(page.accepts, default=OLDEST_VERSION)
     if page.revision is None:
-        return Answer(None, "it has no configuration yet")
-    return Answer(page.revision, refusal="" if page.last_error is None else page.last_error.message)
+        return Answer(None, "it has no configuration yet", accepts=accepts)
+    return Answer(page.revision, refusal="" if page.last_error is None else page.last_error.message, accepts=accepts)

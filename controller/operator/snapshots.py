@@ -1,7 +1,7 @@
 """From objects to the snapshot that is compiled, each object read once for as long as it does not change."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar
 
 from controller.api.reading import subject_of
@@ -10,6 +10,7 @@ from controller.operator.settings import Scope
 from controller.operator.store import Object, Store, content_key
 from controller.translate import ReadBackend, ReadRoute, Settings, Snapshot, read_backend, read_route
 from controller.translate.grants import read_grants
+from extproc.config.names import VERSION
 
 Read = TypeVar("Read")
 
@@ -59,8 +60,8 @@ class Reader:
         self._routes = _Kept[ReadRoute](read_route)
         self._backends = _Kept[ReadBackend](read_backend)
 
-    def snapshot(self, objects: Objects) -> Snapshot:
-        """The same as ``Snapshot.of`` for the same objects."""
+    def snapshot(self, objects: Objects, config_version: int = VERSION) -> Snapshot:
+        """The same as ``Snapshot.of`` for the same objects, compiled for processors that read ``config_version``."""
         backends = self._backends.read(objects.backends)
         return Snapshot(
             routes=self._routes.read(objects.routes),
@@ -68,7 +69,7 @@ class Reader:
             targets=_by_place(objects.targets),
             grants=frozenset(grant for obj in objects.grants for grant in read_grants(obj)),
             services={} if SERVICES.name in objects.unread else self._services(backends, objects),
-            settings=self._settings,
+            settings=replace(self._settings, config_version=config_version),
             unread=objects.unread,
         )
 

@@ -20,7 +20,7 @@ from extproc.config.schema import (
 
 def extproc_config(backends: Iterable[Backend], rules: Iterable[Rule], settings: Settings) -> Config:
     """The whole file. Its ``revision`` is 0: whoever writes it knows what was written before."""
-    return Config(path_prefix=settings.path_prefix, backends=tuple(backends), rules=tuple(rules))
+    return Config(version=settings.config_version, path_prefix=settings.path_prefix, backends=tuple(backends), rules=tuple(rules))
 
 
 def config_backend(backend: ResolvedBackend) -> Backend:

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from extproc.config.names import VERSION
+
 #: The largest body, either way. Measured at 30 MB over HTTP/1 and HTTP/2.
 BUFFER_BYTES = 50 * 1024 * 1024
 
@@ -23,12 +25,15 @@ class Settings:
         ca_certificates: the file, on Envoy's machine, of the authorities that upstream certificates are checked
             against.
         idle_timeout_s: silence after which an upstream request is given up, in seconds.
+        config_version: the version of the processor's configuration that is written; what only a newer one can say is
+            left out, and its status says so.
     """
 
     path_prefix: str = ""
     cluster_domain: str = "cluster.local"
     ca_certificates: str = "/etc/ssl/certs/ca-certificates.crt"
     idle_timeout_s: int = IDLE_TIMEOUT_S
+    config_version: int = VERSION
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 
 from extproc.config.document import Document, read_document
 from extproc.config.errors import ConfigError, Finding
+from extproc.config.names import OLDEST_VERSION, VERSION
 from extproc.config.reasons import explained
-from extproc.config.schema import VERSION, Config
+from extproc.config.schema import Config
 from extproc.config.yaml_reader import read_yaml
 
 #: Above this many bytes ``pack`` compresses. Half of what a ConfigMap may hold, so that it never gets near by surprise.
@@ -72,9 +73,9 @@ def content_hash(data: bytes) -> str:
 def _maybe_foreign_version(value: dict[str, Any]) -> Finding | None:
     """A version that this processor cannot read: then nothing else in the file is worth a word."""
     version = value.get("version", VERSION)
-    if not isinstance(version, int) or isinstance(version, bool) or VERSION - 1 <= version <= VERSION:
+    if not isinstance(version, int) or isinstance(version, bool) or OLDEST_VERSION <= version <= VERSION:
         return None
-    reason = f"this processor reads {VERSION - 1}..{VERSION}, not {version}"
+    reason = f"this processor reads {OLDEST_VERSION}..{VERSION}, not {version}"
     return Finding("version", f"{reason}; upgrade extproc first" if version > VERSION else reason)
 
 

@@ -1,5 +1,9 @@
 """The names both sides must agree on: API schemas, header names, the metadata namespace."""
 
+#: The shape that ``schema`` describes. A processor reads this version and the one before it.
+VERSION = 2
+OLDEST_VERSION = VERSION - 1
+
 #: ``outputSchema.schema`` -> the module under ``extproc.platforms`` that serves it. A new platform is one line here.
 PLATFORMS = {
     "OpenAI": "openai",

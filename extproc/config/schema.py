@@ -21,7 +21,9 @@ from extproc.config.names import (
     GCP_ONLY,
     GCP_SCHEMAS,
     MODEL_HEADERS,
+    OLDEST_VERSION,
     PLATFORMS,
+    VERSION,
 )
 from extproc.config.shape import (
     FINGERPRINT_PATTERN,
@@ -37,9 +39,6 @@ from extproc.config.shape import (
     descending,
     one_of,
 )
-
-#: The shape this module describes. A processor reads this version and the one before it.
-VERSION = 2
 
 #: The largest integer that every JSON reader and a Prometheus gauge hold exactly.
 MAX_INTEGER = 2**53 - 1
@@ -215,7 +214,7 @@ class Rule(Shape):
 class Config(Shape):
     """The whole file."""
 
-    version: Annotated[StrictInt, Field(ge=VERSION - 1, le=VERSION)] = VERSION
+    version: Annotated[StrictInt, Field(ge=OLDEST_VERSION, le=VERSION)] = VERSION
     revision: Annotated[StrictInt, Field(ge=0, le=MAX_INTEGER)] = 0
     input_schema: InputSchema | None = None
     backend_routing_header_key: HeaderName = BACKEND_HEADER

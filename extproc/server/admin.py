@@ -24,6 +24,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
+from extproc.config.names import OLDEST_VERSION, VERSION
 from extproc.server.metrics import collected
 from extproc.server.settings import host_port
 
@@ -123,6 +124,7 @@ def config_page(overview: Overview) -> bytes:
             "revision": oldest.get("revision"),
             "hash": oldest.get("hash"),
             "version": oldest.get("version"),
+            "accepts": [OLDEST_VERSION, VERSION],
             "loadedAt": _rfc3339(oldest["loaded_at"]) if oldest else None,
             "lastError": error and {"message": error["error"], "since": _rfc3339(error["error_since"])},
             "workers": [

@@ -10,8 +10,10 @@ from controller.operator.failures import Conflict, Denied, Rejected, Unreachable
 from controller.operator.packing import PROCESSOR_KEY, values_of
 from controller.operator.publisher import Publisher
 from controller.operator.settings import Settings
-from controller.translate import Translation
+from controller.translate import Settings as TranslateSettings
+from controller.translate import Snapshot, Translation, translate
 from extproc.config.loader import load
+from extproc.config.names import OLDEST_VERSION, VERSION
 from tests.support.config_maps import ConfigMaps
 from tests.support.gateway import backend, route, rule, translation_of
 
@@ -38,7 +40,10 @@ class Stand:
         self.config_maps = config_maps or ConfigMaps()
         self.now = 0.0
         self.served: int | None = None
-        self.publisher = Publisher(self.config_maps, SETTINGS, lambda: self.served, lambda: self.now)
+        self.readable: int | None = None
+        self.publisher = Publisher(
+            self.config_maps, SETTINGS, lambda: self.served, lambda: self.now, lambda: self.readable
+        )
 
     def revision(self) -> int:
         """What extproc would read."""
@@ -50,6 +55,18 @@ async def taken_over(config_maps: ConfigMaps | None = None) -> Stand:
     stand = Stand(config_maps)
     await stand.publisher.take_over()
     return stand
+
+
+async def test_the_version_is_one_that_the_processors_read() -> None:
+    """What they say they read; before they have said anything what they were given last, or else the newest."""
+    stand = await taken_over()
+    assert stand.publisher.config_version == VERSION
+    older = translate(Snapshot.of([backend("a", 1)], TranslateSettings(config_version=OLDEST_VERSION)))
+    await stand.publisher.publish(older)
+    next_leader = await taken_over(stand.config_maps)
+    assert next_leader.publisher.config_version == OLDEST_VERSION
+    next_leader.readable = VERSION
+    assert next_leader.publisher.config_version == VERSION
 
 
 async def test_envoy_is_written_before_the_processor() -> None:

@@ -11,10 +11,11 @@ import pytest
 from controller.operator.failures import ClusterError, Unreachable
 from controller.operator.fleet import Replica
 from controller.operator.metrics import Metrics
-from controller.operator.roster import Answer, Pod, Roster, ready_pods
+from controller.operator.roster import Answer, Pod, Roster, present_pods
 from controller.operator.serving import Serving, read_page
 from controller.standalone.probes import free_port
-from extproc.server.admin import AdminServer, Overview, WorkerReport
+from extproc.config.names import OLDEST_VERSION, VERSION
+from extproc.server.admin import AdminServer, Overview, WorkerReport, _Page
 from tests.support.waiting import eventually
 
 A, B, C = (Pod(name, f"uid-{name}", f"10.0.0.{i}") for i, name in enumerate("abc"))
@@ -57,6 +58,11 @@ class Extprocs:
     def stop(self, name: str) -> None:
         self._servers.pop(name).close()
 
+    def answer(self, name: str, body: bytes) -> None:
+        """Let a pod say something else on ``/config``, as an extproc of another release would."""
+        pages = self._servers[name]._server.pages
+        self._servers[name]._server.pages = {**pages, "/config": lambda _: _Page(200, "application/json", body)}
+
     def close(self) -> None:
         for server in self._servers.values():
             server.close()
@@ -91,7 +97,11 @@ class Asking:
         self.told: list[tuple[tuple[str, int | None], ...]] = []
         self.metrics = Metrics()
         self.active = True
-        self.serving = Serving(extprocs, "app=extproc", extprocs.port, self.metrics, self._hear)
+        self.agreed: list[int | None] = []
+        self.serving = Serving(extprocs, "app=extproc", extprocs.port, self.metrics, self._hear, self._agree)
+
+    def _agree(self) -> None:
+        self.agreed.append(self.serving.config_version)
 
     def _hear(self, fleet: Sequence[Replica]) -> None:
         self.told.append(tuple((replica.name, replica.revision) for replica in fleet))
@@ -209,9 +219,10 @@ async def test_a_standby_asks_nobody(extprocs: Extprocs) -> None:
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        (b'{"revision": 7, "lastError": null, "rules": [1]}', Answer(7)),
-        (b'{"revision": 7, "lastError": {"message": "no", "since": "x"}}', Answer(7, refusal="no")),
-        (b'{"revision": null}', Answer(None, "it has no configuration yet")),
+        (b'{"revision": 7, "lastError": null, "rules": [1]}', Answer(7, accepts=1)),
+        (b'{"revision": 7, "accepts": [1, 2]}', Answer(7, accepts=2)),
+        (b'{"revision": 7, "lastError": {"message": "no", "since": "x"}}', Answer(7, refusal="no", accepts=1)),
+        (b'{"revision": null}', Answer(None, "it has no configuration yet", accepts=1)),
         (b'{"revision": "7"}', Answer(None, "its /config page cannot be read")),
         (b"<html>", Answer(None, "its /config page cannot be read")),
         (b"", Answer(None, "its /config page cannot be read")),
@@ -227,7 +238,7 @@ async def test_what_cannot_be_asked_says_why(extprocs: Extprocs) -> None:
     extprocs.add("a", 1)
     extprocs.stop("a")
     found: list[Replica] = []
-    serving = Serving(extprocs, "app=extproc", extprocs.port, Metrics(), found.extend)
+    serving = Serving(extprocs, "app=extproc", extprocs.port, Metrics(), found.extend, lambda: None)
     task = asyncio.create_task(serving.run(lambda: True))
     await eventually(lambda: found)
     task.cancel()
@@ -242,11 +253,27 @@ def pod(name: str, *, ready: str = "True", ip: str | None = "10.0.0.1", leaving:
     return {"metadata": metadata, "status": status}
 
 
-def test_only_pods_that_take_traffic_are_asked() -> None:
-    """Not those that are not ready, have no address yet, or are being deleted."""
+def test_pods_that_are_there_are_asked_and_those_that_take_traffic_count() -> None:
+    """Not those that have no address yet, or are being deleted."""
     pods = [pod("d"), pod("a", ready="False"), pod("b", ip=None), pod("c", leaving=True), pod("0")]
 
-    assert [found.name for found in ready_pods([*pods, {"metadata": {"name": "x", "uid": "y"}}])] == ["0", "d"]
+    found = present_pods([*pods, {"metadata": {"name": "x", "uid": "y"}}])
+    assert [(one.name, one.is_ready) for one in found] == [("0", True), ("a", False), ("d", True)]
+
+
+async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(extprocs: Extprocs) -> None:
+    """Also as one reads it that is not ready, since it cannot become so otherwise."""
+    extprocs.add("new", 1)
+    async with asking(extprocs) as one:
+        await eventually(lambda: one.agreed)
+        extprocs.add("old", 1)
+        extprocs.objects[-1]["status"]["conditions"][0]["status"] = "False"
+        extprocs.answer("old", b'{"revision": null, "version": null}')
+        await eventually(lambda: len(one.agreed) == 2)
+        extprocs.objects.pop()
+        await eventually(lambda: len(one.agreed) == 3)
+
+    assert one.agreed == [VERSION, OLDEST_VERSION, VERSION]
 
 
 def test_a_pod_that_has_just_come_is_left_out_until_it_answers() -> None:

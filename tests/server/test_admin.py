@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from controller.standalone.probes import free_port
+from extproc.config.names import OLDEST_VERSION, VERSION
 from extproc.server.admin import AdminServer, Overview, WorkerReport, config_page
 
 GOOD = {
@@ -139,6 +140,7 @@ def test_config_page_is_one_answer_for_all_workers() -> None:
         "revision": 4,
         "hash": "h4",
         "version": 1,
+        "accepts": [OLDEST_VERSION, VERSION],
         "loadedAt": "2023-11-14T22:13:20.250000Z",
         "lastError": {"message": "first", "since": "2023-11-14T22:13:30.000000Z"},
         "rules": [{"source": "t/chat@1#rules[0]"}],
