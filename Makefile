@@ -1,11 +1,12 @@
 # The workshop in one word each. Every target makes its own virtual environment when it is missing.
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e fuzz differential lint golden bench crds proto lock clean
+.PHONY: help run test e2e fuzz differential lint golden bench crds chart proto lock clean
 SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help:  ## this text
 	@awk -F ':.*## ' '/^[a-z0-9]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,17 +31,21 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m controller.crds --check crds
+	$(BIN)/python -m controller.crds --check crds charts/llmroute/crds
+	$(BIN)/python -m controller.chart --check charts/llmroute
 
 golden: $(VENV)/.dev  ## rewrite the golden files and generated docs from the code; then read the diff
-	$(PYTEST) -q -p no:randomly --update-golden tests/api tests/dialects tests/matrix tests/translate
+	$(PYTEST) -q -p no:randomly --update-golden tests/api tests/chart tests/dialects tests/matrix tests/translate
 	@git --no-pager diff --stat
 
 bench: $(VENV)/.dev  ## CPU per request and per chunk beside bare Envoy and an echo processor; JSON and a table
 	$(BIN)/python -m bench $(ARGS)
 
-crds: $(VENV)/.dev  ## write crds/*.yaml from the API models
-	$(BIN)/python -m controller.crds crds
+crds: $(VENV)/.dev  ## write crds/*.yaml, and the chart's copy, from the API models
+	$(BIN)/python -m controller.crds crds charts/llmroute/crds
+
+chart: $(VENV)/.dev  ## write what the chart has of the code: Envoy's bootstrap, the table of values
+	$(BIN)/python -m controller.chart charts/llmroute
 
 proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its own: the generator pins an older protobuf)
 	test -d .venv-proto || ($(PYTHON) -m venv .venv-proto && .venv-proto/bin/pip -q install grpcio-tools==1.76.0 setuptools)
@@ -48,10 +53,12 @@ proto: $(VENV)/.dev  ## regenerate the ext_proc stubs (in an environment of its 
 
 lock: | $(BIN)/python  ## resolve the dependencies anew into locks/*.txt
 	$(BIN)/pip install -q --disable-pip-version-check 'uv>=0.9,<1'
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra standalone --extra build pyproject.toml -o locks/run.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra dev --extra build -c locks/run.txt pyproject.toml -o locks/dev.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra differential pyproject.toml -o locks/differential.txt
-	$(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --extra controller --extra build -c locks/dev.txt pyproject.toml -o locks/controller.txt
+	$(COMPILE) --extra standalone --extra build pyproject.toml -o locks/run.txt
+	$(COMPILE) --extra dev --extra build -c locks/run.txt pyproject.toml -o locks/dev.txt
+	$(COMPILE) --extra differential pyproject.toml -o locks/differential.txt
+	$(COMPILE) --extra controller -c locks/dev.txt pyproject.toml -o locks/controller.txt
+	$(COMPILE) --extra extproc --extra aws --extra gcp -c locks/dev.txt pyproject.toml -o locks/extproc.txt
+	$(BIN)/python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['build'], sep='\n')" | $(COMPILE) -c locks/dev.txt - -o locks/build.txt
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) .venv-proto .venv-differential .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from bench import rules
+from bench import rules, signing
 from bench.gateway import gateway
 from bench.load import Shot, fire
 from bench.measure import cpu, rss_mb
@@ -85,7 +85,7 @@ async def _run(arguments: argparse.Namespace) -> dict[str, Any]:
         planes = [stack.enter_context(yardstick(name, upstream, folder)) for name in ("bare", "echo", "echo tuned")]
         planes.append(stack.enter_context(gateway("llmroute", upstream, folder)))
         many = stack.enter_context(gateway("llmroute-10000", upstream, folder, fillers=9_998))
-        result: dict[str, Any] = {"scenes": {}, "rules": rules.measure()}
+        result: dict[str, Any] = {"scenes": {}, "rules": rules.measure(), "signing": signing.measure()}
         for scene in SCENES:
             if arguments.only not in scene.name:
                 continue
@@ -115,6 +115,11 @@ def _table(result: dict[str, Any]) -> str:
             f"\n{kind} rules: a decision takes {row['rules_10_us']:.2f} us with 10 rules, "
             f"{row['rules_10000_us']:.2f} us with 10,000: {row['ratio']:.2f}x"
         )
+    row = result["signing"]
+    lines.append(
+        f"\nsignature over 2 kB: {row['us']:.0f} us ({row['budget_us']:.0f}), "
+        f"botocore's {row['botocore_us']:.0f} us: {row['ratio']:.2f}x"
+    )
     lines.append("\nresident memory of a worker, MB: " + ", ".join(f"{k} {v}" for k, v in result["rss_mb"].items()))
     return "\n".join(lines)
 

@@ -28,7 +28,7 @@ from controller.translate import ProxySettings, Translation, bootstrap, listener
 from extproc.config.loader import dump
 
 _DEMO_PORT = 1974
-_ENVOY_FILES = ("bootstrap", "lds", "rds", "cds")
+_ENVOY_FILES = ("bootstrap", "lds", "rds", "cds", "ecds")
 _SAY_WHERE = Path("/etc/llmroute")
 _PORT = click.IntRange(0, 65535)
 
@@ -196,6 +196,8 @@ def translate_command(
         click.echo(_text(parts, form), nl=False)
     else:
         _write(out, parts, form)
+    if held := list(done.translation.credentials):
+        _say(f"secrets are not shown; the processor wants them in the directory --credentials, as {', '.join(held)}")
     ctx.exit(1 if done.errors else 0)
 
 
@@ -240,7 +242,7 @@ def _version(distribution: str) -> str:
 
 
 def _read(files: tuple[str, ...], path_prefix: str) -> Compiled:
-    return compiled(read_manifests(files_of(files)), path_prefix)
+    return compiled(read_manifests(files_of(files)), path_prefix, elsewhere=True)
 
 
 def _documents(
@@ -263,6 +265,7 @@ def _documents(
         "lds": listener(settings),
         "rds": translation.envoy.rds,
         "cds": translation.envoy.cds,
+        "ecds": translation.envoy.ecds,
         "statuses": [
             {
                 "kind": status.subject.kind,

@@ -1,4 +1,4 @@
-"""Writes ``crds/*.yaml`` from the models in ``controller.api``: ``python -m controller.crds [--check] OUTDIR``."""
+"""Writes ``crds/*.yaml`` from the models in ``controller.api``: ``python -m controller.crds [--check] OUTDIR...``."""
 
 import argparse
 import sys
@@ -31,16 +31,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files, or with ``--check`` say which are stale. Returns the exit code."""
     parser = argparse.ArgumentParser(prog="python -m controller.crds", description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not up to date")
-    parser.add_argument("folder", metavar="OUTDIR", type=Path)
+    parser.add_argument("folders", metavar="OUTDIR", type=Path, nargs="+")
     options = parser.parse_args(arguments)
-    changed = stale(options.folder)
     if options.check:
-        for name in changed:
-            sys.stderr.write(f"{options.folder / name} is not up to date; run `make crds`\n")
+        changed = [folder / name for folder in options.folders for name in stale(folder)]
+        for path in changed:
+            sys.stderr.write(f"{path} is not up to date; run `make crds`\n")
         return 1 if changed else 0
-    options.folder.mkdir(parents=True, exist_ok=True)
-    for name, text in files().items():
-        (options.folder / name).write_text(text, encoding="utf-8")
+    for folder in options.folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in files().items():
+            (folder / name).write_text(text, encoding="utf-8")
     return 0
 
 

@@ -5,9 +5,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, StrictStr
 from pydantic.alias_generators import to_camel
 
+from controller.api.auth import SPEC_RULES, BackendAuth
+from controller.api.endpoint import Endpoint
 from controller.api.shape import (
     API_VERSION,
-    ENDPOINT_PATTERN,
     GCP_LOCATION_PATTERN,
     GCP_PROJECT_PATTERN,
     GROUP_PATTERN,
@@ -19,7 +20,7 @@ from controller.api.shape import (
     cel,
     one_of,
 )
-from extproc.config.names import GCP_NEEDED, GCP_ONLY, GCP_SCHEMAS, PLATFORMS, VERSION_CLIMBS
+from extproc.config.names import GCP_ONLY, GCP_SCHEMAS, PLATFORMS, VERSION_CLIMBS
 from extproc.config.schema import MAX_TOKENS
 
 ENVOY_GATEWAY_GROUP = "gateway.envoyproxy.io"
@@ -111,39 +112,6 @@ class BackendRef(Part):
             ),
         )
     )
-
-
-class EndpointTls(Part):
-    """TLS towards an endpoint."""
-
-    enabled: Annotated[
-        StrictBool, Field(description="Whether to use TLS. An empty tls object turns it on whatever the port.")
-    ] = True
-
-
-class Endpoint(Part):
-    """An upstream by address."""
-
-    hostname: Annotated[
-        StrictStr,
-        Field(
-            min_length=1,
-            max_length=253,
-            pattern=ENDPOINT_PATTERN,
-            description="The DNS name or IP address. It is sent as the Host header and, with TLS, as SNI, and the "
-            "certificate must be for it.",
-        ),
-    ]
-    port: Annotated[StrictInt, Field(ge=1, le=65535, description="The port.")] = 443
-    tls: Annotated[
-        EndpointTls | None,
-        Field(description="TLS towards the endpoint. Nothing: on for port 443 and off for all others."),
-    ] = None
-
-    @property
-    def uses_tls(self) -> bool:
-        """Whether TLS is spoken, by the object or else by the port."""
-        return self.port == 443 if self.tls is None else self.tls.enabled
 
 
 EffortWord = Annotated[
@@ -336,15 +304,27 @@ class BackendSpec(Part):
         GoogleCloud | None,
         Field(
             description="Where in Google Cloud the backend is. GCPAnthropic needs it; GCPVertexAI without it takes the "
-            "paths for API keys."
+            "paths for API keys. It may stand in auth.gcp instead."
         ),
     ] = None
+    auth: Annotated[
+        BackendAuth | None,
+        Field(description="What the backend is shown. Nothing: the client's own credential, in the backend's form."),
+    ] = None
+
+    @property
+    def place(self) -> GoogleCloud | None:
+        """Where in Google Cloud the backend is, whichever part of the spec says so."""
+        found = None if self.auth is None else self.auth.gcp
+        if self.gcp is not None or found is None or found.project is None or found.location is None:
+            return self.gcp
+        return GoogleCloud(project=found.project, location=found.location)
 
     model_config = ConfigDict(
         json_schema_extra=cel(
             ("has(self.backendRef) != has(self.endpoint)", EXACTLY_ONE_TARGET),
-            ("self.outputSchema.schema != 'GCPAnthropic' || has(self.gcp)", GCP_NEEDED),
             (f"!has(self.gcp) || self.outputSchema.schema in {list(GCP_SCHEMAS)}", GCP_ONLY),
+            *SPEC_RULES,
         )
     )
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from ipaddress import ip_address
 
+from controller.api.auth_checks import auth_faults
 from controller.api.backend import (
     BUDGET_RISES,
     ENVOY_GATEWAY_GROUP,
@@ -14,6 +15,8 @@ from controller.api.backend import (
     BackendSpec,
     LLMBackend,
 )
+from controller.api.client_auth import AT_LEAST_ONE, ONE_KEY_SET, ClientAuth
+from controller.api.endpoint import NOTHING_IS_CHECKED, TLS_IS_OFF, Endpoint
 from controller.api.route import MAX_REGEX, REGEX_LENGTH, UNIQUE_RULE_NAMES, HeaderMatch, LLMRoute, RouteMatch
 from extproc.config.errors import quoted
 from extproc.config.names import GCP_NEEDED, GCP_ONLY, GCP_SCHEMAS, VERSION_CLIMBS
@@ -25,6 +28,8 @@ Fault = tuple[str, str]
 def route_faults(route: LLMRoute) -> Iterator[Fault]:
     """The path and message of each fault of a well-shaped route."""
     yield from _twice("spec.hostnames", route.spec.hostnames)
+    if route.spec.client_auth is not None:
+        yield from _door_faults(route.spec.client_auth)
     seen: dict[str, int] = {}
     for i, rule in enumerate(route.spec.rules):
         if rule.name is not None and (first := seen.setdefault(rule.name, i)) != i:
@@ -43,14 +48,35 @@ def backend_faults(backend: LLMBackend) -> Iterator[Fault]:
         yield from _reference_faults(spec.backend_ref)
     if spec.endpoint is not None and ":" in spec.endpoint.hostname and not _is_address(spec.endpoint.hostname):
         yield "spec.endpoint.hostname", "must be a DNS name or an IP address; the port has a field of its own"
+    yield from _tls_faults(spec.endpoint)
     yield from _setting_faults(spec)
+    yield from auth_faults(spec)
+
+
+def _tls_faults(endpoint: Endpoint | None) -> Iterator[Fault]:
+    if endpoint is None or (tls := endpoint.tls) is None:
+        return
+    others = tls.sni, tls.ca_certificate_ref, tls.client_certificate_ref, tls.insecure_skip_verify or None
+    if not tls.enabled and any(other is not None for other in others):
+        yield "spec.endpoint.tls.enabled", TLS_IS_OFF
+    if tls.insecure_skip_verify and tls.ca_certificate_ref is not None:
+        yield "spec.endpoint.tls.insecureSkipVerify", NOTHING_IS_CHECKED
+
+
+def _door_faults(door: ClientAuth) -> Iterator[Fault]:
+    if door.api_keys is None and door.jwt is None:
+        yield "spec.clientAuth", AT_LEAST_ONE
+    if door.jwt is not None:
+        if door.jwt.key_sets != 1:
+            yield "spec.clientAuth.jwt", f"{ONE_KEY_SET}, not {door.jwt.key_sets} of them"
+        yield from _twice("spec.clientAuth.jwt.audiences", door.jwt.audiences)
 
 
 def _setting_faults(spec: BackendSpec) -> Iterator[Fault]:
     schema = spec.output_schema.schema_
     if not {".", ".."}.isdisjoint((spec.output_schema.version or "").split("/")):
         yield "spec.outputSchema.version", VERSION_CLIMBS
-    if spec.gcp is None and schema == "GCPAnthropic":
+    if spec.gcp is None and schema == "GCPAnthropic" and (spec.auth is None or spec.auth.gcp is None):
         yield "spec.gcp", GCP_NEEDED
     if spec.gcp is not None and schema not in GCP_SCHEMAS:
         yield "spec.gcp", f"{GCP_ONLY}, not for {schema}"

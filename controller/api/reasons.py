@@ -28,16 +28,25 @@ class Reason(StrEnum):
     NO_BACKENDS = "NoBackends"
     TARGET_NOT_FOUND = "TargetNotFound"
     TARGET_UNUSABLE = "TargetUnusable"
+    TARGET_NOT_PERMITTED = "TargetNotPermitted"
     REF_NOT_PERMITTED = "RefNotPermitted"
     CREDENTIAL_NOT_FOUND = "SecretNotFound"
     CREDENTIAL_KEY_NOT_FOUND = "SecretKeyNotFound"
     CREDENTIAL_UNREADABLE = "SecretUnreadable"
     CREDENTIAL_MALFORMED = "SecretMalformed"
+    NOT_EXPRESSIBLE = "NotExpressible"
+    PROCESSOR_TOO_OLD = "ProcessorTooOld"
     PROGRAMMED = "Programmed"
     PARTIALLY_PROGRAMMED = "PartiallyProgrammed"
     NOT_PROGRAMMED = "NotProgrammed"
     CONFIG_TOO_LARGE = "ConfigTooLarge"
     CONFIG_NOT_WRITTEN = "ConfigNotWritten"
+    NO_PARENTS = "NoParents"
+    GATEWAY_UNAVAILABLE = "GatewayUnavailable"
+    GATEWAY_NOT_WRITTEN = "GatewayNotWritten"
+    PARENT_REFUSED = "ParentRefused"
+    PARENT_UNRESOLVED = "ParentUnresolved"
+    PARENT_SILENT = "ParentSilent"
     SERVING = "Serving"
     REPLICAS_LAG = "ReplicasLag"
     CONFIG_REFUSED = "ConfigRefused"
@@ -49,6 +58,9 @@ class Reason(StrEnum):
     ZERO_WEIGHTS = "ZeroWeights"
     DUPLICATE_BACKEND = "DuplicateBackend"
     UNUSED_BACKEND = "UnusedBackend"
+    CERTIFICATE_UNCHECKED = "CertificateUnchecked"
+    BACKEND_WITHOUT_CREDENTIAL = "BackendWithoutCredential"
+    CREDENTIAL_IN_CLEAR = "CredentialInClear"
     CONFIG_NEARLY_FULL = "ConfigNearlyFull"
     SEVERAL_WARNINGS = "SeveralWarnings"
     DUPLICATE_OBJECT = "DuplicateObject"
@@ -114,6 +126,14 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "names lacks the port",
         "mend that Backend, or correct the port",
     ),
+    Reason.TARGET_NOT_PERMITTED: Meaning(
+        _R,
+        "False",
+        "the endpoint is at an address of Envoy's own machine or link: loopback, or a cloud's metadata service, which "
+        "would answer whoever asks with the machine's own credentials",
+        "name the upstream by its address in the network; or, where all who may write LLMBackends are trusted with "
+        "Envoy's machine, start the operator with --local-endpoints",
+    ),
     Reason.REF_NOT_PERMITTED: Meaning(
         _R,
         "False",
@@ -144,6 +164,20 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "what stands in a Secret (or ConfigMap) cannot be what it is used for; what needs it answers 503",
         "put in what the message asks for",
     ),
+    Reason.NOT_EXPRESSIBLE: Meaning(
+        _R,
+        "False",
+        "in Envoy Gateway mode: the object asks for something that cannot be said to Envoy Gateway, so it is not "
+        "served, or lets nobody in",
+        "do without, or see docs/envoy-gateway.md for another way",
+    ),
+    Reason.PROCESSOR_TOO_OLD: Meaning(
+        _R,
+        "False",
+        "the object asks for something that the configuration cannot say in the version that all extproc pods read, so "
+        "it is not served until the last of them is upgraded",
+        "let the upgrade of extproc come to its end",
+    ),
     Reason.PROGRAMMED: Meaning(
         _P,
         "True",
@@ -169,6 +203,45 @@ MEANINGS: Mapping[Reason, Meaning] = {
         "the object as it is now did not get into the configuration, because the ConfigMap cannot be written. What was "
         "written before is served on",
         "see the message: most often a permission of the controller's ServiceAccount, or a quota",
+    ),
+    Reason.NO_PARENTS: Meaning(
+        _P,
+        "False",
+        "in Envoy Gateway mode a route is served by the Gateways that it names, and this one names none: nothing of it "
+        "is in the configuration",
+        "name a Gateway in spec.parentRefs",
+    ),
+    Reason.GATEWAY_UNAVAILABLE: Meaning(
+        _P,
+        "False",
+        "the cluster lacks a kind of Gateway API or Envoy Gateway, or the operator may not read or write it, so Envoy "
+        "Gateway has not heard of the object as it is now",
+        "install what the message names, or give the operator's account the right (docs/envoy-gateway.md)",
+    ),
+    Reason.GATEWAY_NOT_WRITTEN: Meaning(
+        _P,
+        "False",
+        "the API server did not take what was compiled for Envoy Gateway; what was written before is served on",
+        "see the message: most often a permission, a quota, or an object of somebody else that has the name",
+    ),
+    Reason.PARENT_REFUSED: Meaning(
+        _P,
+        "False",
+        "Envoy Gateway does not accept what was compiled from the object; the message has its words",
+        "see the message: most often the Gateway's listeners do not allow routes from this namespace or host",
+    ),
+    Reason.PARENT_UNRESOLVED: Meaning(
+        _P,
+        "False",
+        "Envoy Gateway accepts what was compiled from the object, but cannot use something that it refers to; the "
+        "message has its words",
+        "see the message: most often a ReferenceGrant for HTTPRoutes, or for the extproc Service, is missing",
+    ),
+    Reason.PARENT_SILENT: Meaning(
+        _P,
+        "Unknown",
+        "what was compiled from the object is written, and Envoy Gateway has not said yet what it thinks of it",
+        "wait; if it stays, see whether the Gateway that the message names exists and Envoy Gateway runs",
     ),
     Reason.SERVING: Meaning(
         _S,
@@ -219,6 +292,24 @@ MEANINGS: Mapping[Reason, Meaning] = {
         _W, "True", "a rule lists the same backend with the same model twice", "keep one and add up the weights"
     ),
     Reason.UNUSED_BACKEND: Meaning(_W, "True", "no rule of any route uses the backend", "use it, or remove it"),
+    Reason.CERTIFICATE_UNCHECKED: Meaning(
+        _W,
+        "True",
+        "the upstream's certificate is not checked, as insecureSkipVerify says",
+        "name its authorities in caCertificateRef, and remove insecureSkipVerify",
+    ),
+    Reason.BACKEND_WITHOUT_CREDENTIAL: Meaning(
+        _W,
+        "True",
+        "a rule names an LLMBackend whose credential is missing. It keeps its share of the traffic and answers 503",
+        "see ResolvedRefs of that backend",
+    ),
+    Reason.CREDENTIAL_IN_CLEAR: Meaning(
+        _W,
+        "True",
+        "a credential of the gateway's is sent without TLS to a host outside of the cluster",
+        "use TLS, or another host",
+    ),
     Reason.CONFIG_NEARLY_FULL: Meaning(
         _W,
         "True",

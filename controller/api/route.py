@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, StrictStr
 from pydantic.alias_generators import to_camel
 
+from controller.api.client_auth import ClientAuth
 from controller.api.shape import (
     API_VERSION,
     DURATION_PATTERN,
@@ -223,6 +224,13 @@ class RouteSpec(Part):
         tuple[ParentRef, ...],
         Field(max_length=32, description="The Gateways that serve this route. Read in Envoy Gateway mode only."),
     ] = ()
+    client_auth: Annotated[
+        ClientAuth | None,
+        Field(
+            description="Who may use this route; one of the ways is enough where both are set. Nothing: everybody who "
+            "reaches the gateway. What a caller is let in by never goes on to a backend."
+        ),
+    ] = None
     rules: Annotated[
         tuple[RouteRule, ...],
         Field(

@@ -25,6 +25,19 @@ VERSION_PATTERN = r"^[A-Za-z0-9._~/-]*$"
 GCP_PROJECT_PATTERN = r"^[a-z0-9]([-a-z0-9.:]*[a-z0-9])?$"
 GCP_LOCATION_PATTERN = rf"^{_LABEL}$"
 DATA_KEY_PATTERN = r"^[-._a-zA-Z0-9]+$"
+HEADER_PREFIX_PATTERN = r"^([!-~][ -~]*)?$"
+AWS_WORD_PATTERN = r"^[a-z]([-a-z0-9]*[a-z0-9])?$"
+ROLE_ARN_PATTERN = r"^arn:aws(-[a-z]+)*:iam::[0-9]{12}:role/[-A-Za-z0-9+=,.@_/]+$"
+GCP_AUDIENCE_PATTERN = r"^//iam\.googleapis\.com/[-A-Za-z0-9._~/]+$"
+GCP_ACCOUNT_PATTERN = r"^[a-z0-9][-a-z0-9.]*@[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"
+AZURE_TENANT_PATTERN = r"^[A-Za-z0-9]([-A-Za-z0-9.]*[A-Za-z0-9])?$"
+AZURE_CLIENT_PATTERN = r"^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"
+#: Who can change what a plain-text answer says can let anybody in, so HTTP is for what never leaves the cluster.
+JWKS_URI_PATTERN = (
+    rf"^(https://{_LABEL}(\.{_LABEL})*|http://(localhost|127\.0\.0\.1|{_LABEL}(\.{_LABEL})*\.svc(\.cluster\.local)?))"
+    r"(:[1-9][0-9]{0,4})?/[!-~]*$"
+)
+CLAIM_PATTERN = r"^[!-~]+$"
 DURATION_PATTERN = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
 
 #: What a pattern asks for, for people.
@@ -37,7 +50,17 @@ IN_WORDS: Mapping[str, str] = {
     HEADER_NAME_PATTERN: "must be an HTTP header name: letters, digits and !#$%&'*+-.^_`|~",
     VERSION_PATTERN: "may hold only letters, digits, '.', '_', '~', '/' and '-'",
     GCP_PROJECT_PATTERN: "must be the id or number of a project of Google Cloud, in lower case",
+    HEADER_PREFIX_PATTERN: "may hold only visible ASCII and spaces, none in front",
+    AWS_WORD_PATTERN: "must be a region or service of AWS, as us-east-1 or bedrock",
+    ROLE_ARN_PATTERN: "must be the ARN of a role, as arn:aws:iam::123456789012:role/llmroute",
+    GCP_AUDIENCE_PATTERN: "must be a provider of a workload identity pool, as //iam.googleapis.com/projects/123456/"
+    "locations/global/workloadIdentityPools/POOL/providers/PROVIDER",
+    GCP_ACCOUNT_PATTERN: "must be the address of a service account, as llmroute@acme-models.iam.gserviceaccount.com",
+    AZURE_TENANT_PATTERN: "must be the id of a tenant, or a domain of it, as contoso.onmicrosoft.com",
+    AZURE_CLIENT_PATTERN: "must be the id of an application, as 11111111-2222-3333-4444-555555555555",
     DATA_KEY_PATTERN: "may hold only letters, digits, '-', '_' and '.', as keys of Secrets do",
+    JWKS_URI_PATTERN: "must be an https:// URL with a path; http:// is for localhost and for names that end in .svc",
+    CLAIM_PATTERN: "may hold visible ASCII characters only, no space",
     DURATION_PATTERN: "must be a duration such as 30s, 2m or 1h30m",
 }
 

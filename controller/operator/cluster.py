@@ -4,8 +4,9 @@ Objects are plain dictionaries as the server sends them. A call that changes som
 each attempt, and that is over in ``WRITE_LIMIT_S``: nothing of a former leader arrives after its Lease has run out.
 """
 
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import aclosing
+import logging
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -23,7 +24,17 @@ from controller.operator.failures import (
     Unreachable,
     failure_of,
 )
-from controller.operator.kinds import ACCESS_REVIEWS, CONFIG_MAPS, EVENTS, LEASES, NAMESPACES, PODS, Kind
+from controller.operator.kinds import (
+    ACCESS_REVIEWS,
+    CONFIG_MAPS,
+    DEPLOYMENTS,
+    EVENTS,
+    LEASES,
+    NAMESPACES,
+    PODS,
+    SECRETS,
+    Kind,
+)
 from controller.operator.transport import APPLY, FIELD_MANAGER, JSON, MERGE, Credentials, Object, Request, Transport
 
 __all__ = [
@@ -42,6 +53,8 @@ __all__ = [
     "Unauthorized",
     "Unreachable",
 ]
+
+_log = logging.getLogger(__name__)
 
 #: Seconds after which a write is given up.
 WRITE_LIMIT_S = 3.0
@@ -69,6 +82,9 @@ class Cluster:
     def __init__(self, transport: Transport, namespace: str, fence: Callable[[], bool] = lambda: True) -> None:
         self.namespace = namespace
         self.fence = fence
+        #: The Deployment that owns what is made in our own namespace, by its name: with it all of that goes, too.
+        self.owner: str | None = None
+        self._owner_uid: str | None = None
         self._transport = transport
 
     @classmethod
@@ -84,10 +100,13 @@ class Cluster:
         """How to reach the server, read anew."""
         return await self._transport.credentials()
 
-    async def list(self, kind: Kind, namespace: str | None) -> Listing:
-        """All objects, of one namespace or of all. Raises ``Gone`` when the server does not have the kind."""
+    async def list(self, kind: Kind, namespace: str | None, labels: str = "") -> Listing:
+        """All objects, of one namespace or of all, with these labels.
+
+        Raises ``Gone`` when the server does not have the kind.
+        """
         items: list[Object] = []
-        query = {"limit": str(_PAGE)}
+        query = {"limit": str(_PAGE), **({"labelSelector": labels} if labels else {})}
         while True:
             page = await self._call(Request("GET", kind.path(namespace), query))
             # What every item is stands only once, above all of them.
@@ -140,17 +159,69 @@ class Cluster:
         yield next(iter(found.get("items") or ()), None)
         query |= {"watch": "true", "timeoutSeconds": str(_WATCH_S)}
         query["resourceVersion"] = str(_version_of(found))
-        async with aclosing(self._transport.lines(Request("GET", path, query, limit_s=_WATCH_LIMIT_S))) as lines:
-            async for line in lines:
-                event = _decoded(line)
-                kind, obj = event.get("type"), event.get("object")
-                if not isinstance(obj, dict):
-                    raise Unreachable("the server's answer is no event of a watch")
-                if kind == "ERROR" and obj.get("code") == _TOO_OLD:
-                    return
-                if kind == "ERROR":
-                    raise failure_of(500, f"{obj.get('code')} {obj.get('message')}", None)
-                yield None if kind == "DELETED" else obj
+        async with self._transport.stream(Request("GET", path, query, limit_s=_WATCH_LIMIT_S)) as lines:
+            async for state in _states(lines):
+                yield state
+
+    async def maybe_object(self, kind: Kind, namespace: str, name: str) -> Object | None:
+        """One object of any namespace; None when there is none. Needs ``get`` for this name alone."""
+        return await self._maybe(Request("GET", kind.path(namespace, name)))
+
+    @asynccontextmanager
+    async def watching(
+        self, kind: Kind, namespace: str, name: str, limit_s: int = _WATCH_S
+    ) -> AsyncIterator[AsyncIterator[Object | None]]:
+        """One object's states from now on, None while there is none; the first tells nothing of one that is not there.
+
+        Entered when the server has begun to tell, so what is asked then with ``maybe_object`` leaves no gap. Ends after
+        ``limit_s`` seconds. Needs ``watch`` for this name alone, and never ``list``.
+        """
+        query = {"watch": "true", "fieldSelector": f"metadata.name={name}", "timeoutSeconds": str(limit_s)}
+        limit = float(limit_s + _WATCH_LIMIT_S - _WATCH_S)
+        async with self._transport.stream(Request("GET", kind.path(namespace), query, limit_s=limit)) as lines:
+            yield _states(lines)
+
+    async def follow_secret(self, name: str) -> AsyncGenerator[Object | None, None]:
+        """A Secret of our own namespace, as ``follow_config_map``."""
+        async with self.watching(SECRETS, self.namespace, name) as states:
+            yield await self.maybe_object(SECRETS, self.namespace, name)
+            async for state in states:
+                yield state
+
+    async def apply_secret(self, body: Object) -> Object:
+        """Make a Secret of our own namespace what ``body`` says, as ``apply_config_map``."""
+        return await self._apply(SECRETS.path(self.namespace, body["metadata"]["name"]), await self._owned(body))
+
+    async def changes(
+        self, kind: Kind, namespace: str | None, labels: str, since: int
+    ) -> AsyncGenerator[tuple[str, Object], None]:
+        """What happens to objects with these labels after a version: ``ADDED``, ``MODIFIED`` or ``DELETED``, and which.
+
+        Ends now and then, or when the version is too old; then there is to be a new list.
+        """
+        query = {"labelSelector": labels, "resourceVersion": str(since)}
+        query |= {"watch": "true", "timeoutSeconds": str(_WATCH_S)}
+        async with self._transport.stream(Request("GET", kind.path(namespace), query, limit_s=_WATCH_LIMIT_S)) as lines:
+            async for event in _events(lines):
+                yield event
+
+    async def apply_object(self, kind: Kind, body: Object, *, force: bool) -> Object:
+        """Make an object of any namespace what ``body`` says.
+
+        Without ``force`` it is a ``Conflict`` when somebody else has set a part of it to something else.
+        """
+        path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"])
+        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        return await self._write(Request("PATCH", path, query, body, APPLY))
+
+    async def delete_object(self, kind: Kind, obj: Object) -> None:
+        """Delete this very object; one that is gone already is well, and so is another one of its name."""
+        metadata = obj["metadata"]
+        body = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": {"uid": metadata["uid"]}}
+        try:
+            await self._write(Request("DELETE", kind.path(metadata["namespace"], metadata["name"]), {}, body))
+        except (Gone, Conflict):
+            return
 
     async def pods(self, selector: str) -> Sequence[Object]:
         """The pods of our own namespace with these labels."""
@@ -162,7 +233,7 @@ class Cluster:
 
         With a ``metadata.resourceVersion`` it must still have that one, else it is a ``Conflict``.
         """
-        return await self._apply(CONFIG_MAPS.path(self.namespace, body["metadata"]["name"]), body)
+        return await self._apply(CONFIG_MAPS.path(self.namespace, body["metadata"]["name"]), await self._owned(body))
 
     async def apply_status(
         self, kind: Kind, namespace: str, name: str, status: Mapping[str, Any], *, uid: str = ""
@@ -206,12 +277,26 @@ class Cluster:
     async def create_lease(self, body: Object) -> Object:
         """Create a Lease in our own namespace; ``Conflict`` when there is one already."""
         path = LEASES.path(self.namespace)
-        return await self._call(Request("POST", path, {}, body, JSON, WRITE_LIMIT_S))
+        return await self._call(Request("POST", path, {}, await self._owned(body), JSON, WRITE_LIMIT_S))
 
     async def replace_lease(self, body: Object) -> Object:
         """Replace a Lease; ``Conflict`` when it no longer has the resourceVersion that the body says."""
         path = LEASES.path(self.namespace, body["metadata"]["name"])
-        return await self._call(Request("PUT", path, {}, body, JSON, WRITE_LIMIT_S))
+        return await self._call(Request("PUT", path, {}, await self._owned(body), JSON, WRITE_LIMIT_S))
+
+    async def _owned(self, body: Object) -> Object:
+        """The same with our Deployment as its owner, if there is to be one; one that is not found is done without."""
+        if self.owner is not None and self._owner_uid is None:
+            try:
+                found = await self._call(Request("GET", DEPLOYMENTS.path(self.namespace, self.owner)))
+                self._owner_uid = str(found["metadata"]["uid"])
+            except (Denied, Gone) as error:
+                _log.warning("--owner: what is made here stays when the Deployment goes, as it is not found: %s", error)
+                self.owner = None
+        if self.owner is None:
+            return body
+        owner = _of(DEPLOYMENTS, name=self.owner, uid=self._owner_uid)
+        return {**body, "metadata": {**body["metadata"], "ownerReferences": [owner]}}
 
     async def _apply(self, path: str, body: Object) -> Object:
         return await self._write(Request("PATCH", path, {"fieldManager": FIELD_MANAGER, "force": "true"}, body, APPLY))
@@ -235,6 +320,26 @@ class Cluster:
 
 def _of(kind: Kind, **parts: Any) -> Object:
     return {"apiVersion": kind.api_version, "kind": kind.name, **parts}
+
+
+async def _states(lines: AsyncIterable[bytes]) -> AsyncIterator[Object | None]:
+    """What the events of a watch say of one object; None: it is gone."""
+    async for kind, obj in _events(lines):
+        yield None if kind == "DELETED" else obj
+
+
+async def _events(lines: AsyncIterable[bytes]) -> AsyncIterator[tuple[str, Object]]:
+    """The events of a watch; ends when its version is one that the server no longer keeps."""
+    async for line in lines:
+        event = _decoded(line)
+        kind, obj = event.get("type"), event.get("object")
+        if not isinstance(obj, dict):
+            raise Unreachable("the server's answer is no event of a watch")
+        if kind == "ERROR" and obj.get("code") == _TOO_OLD:
+            return
+        if kind == "ERROR":
+            raise failure_of(500, f"{obj.get('code')} {obj.get('message')}", None)
+        yield str(kind), obj
 
 
 def _decoded(content: bytes) -> Object:

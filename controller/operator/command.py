@@ -17,10 +17,13 @@ from controller.operator.failures import ClusterError
 from controller.operator.settings import Scope, Settings
 from controller.standalone.faults import Fault
 from controller.translate import Settings as TranslateSettings
+from controller.translate.settings import GatewaySettings
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _PATTERN = re.compile(r"[a-z0-9*?]([-a-z0-9*?]*[a-z0-9*?])?")
 _HTTP = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+#: What an EnvoyExtensionPolicy takes.
+_MAX_PORTS = 16
 _DEFAULT, _COMPILING = Settings(namespace="", identity=""), TranslateSettings()
 
 _log = logging.getLogger(__name__)
@@ -64,6 +67,21 @@ def _http(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int |
 @click.option("--extproc-config-map", metavar="NAME", default=_DEFAULT.extproc_config_map, show_default=True)
 @click.option("--envoy-config-map", metavar="NAME", default=_DEFAULT.envoy_config_map, show_default=True)
 @click.option(
+    "--credentials-secret",
+    "credentials",
+    metavar="NAME",
+    default=_DEFAULT.credentials,
+    show_default=True,
+    help="The Secret with the processor's credentials.",
+)
+@click.option(
+    "--envoy-secrets",
+    metavar="NAME",
+    default=_DEFAULT.envoy_secrets,
+    show_default=True,
+    help="The Secret with the certificates that Envoy shows to upstreams.",
+)
+@click.option(
     "--extproc-selector",
     metavar="LABELS",
     default=_DEFAULT.extproc_selector,
@@ -85,12 +103,41 @@ def _http(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int |
     show_default=True,
     help="Where extproc's pods say which revision they serve.",
 )
+@click.option(
+    "--gateway-mode",
+    type=click.Choice(["bundled", "envoy-gateway"]),
+    default="bundled",
+    show_default=True,
+    help="Who serves the routes: an Envoy of our own, or the Gateways that they name.",
+)
+@click.option(
+    "--extproc-service",
+    metavar="NAME",
+    default="llmroute-extproc",
+    show_default=True,
+    help="With envoy-gateway: the Service of extproc's pods.",
+)
+@click.option(
+    "--extproc-port",
+    "extproc_ports",
+    metavar="PORT",
+    type=click.IntRange(1, 65535),
+    multiple=True,
+    default=(1063,),
+    show_default=True,
+    help="With envoy-gateway: a port of that Service; repeat it for each worker of a pod.",
+)
 @click.option("--lease", "lease_name", metavar="NAME", default=_DEFAULT.lease_name, show_default=True)
 @click.option(
     "--leader-election/--no-leader-election",
     default=True,
     show_default=True,
     help="Without: this is the only replica.",
+)
+@click.option(
+    "--owner",
+    metavar="NAME",
+    help="The operator's own Deployment: what the operator makes in its namespace is deleted with it.",
 )
 @click.option(
     "--http",
@@ -123,6 +170,12 @@ def _http(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int |
     default=_COMPILING.ca_certificates,
     show_default=True,
     help="In Envoy's pods: the authorities that upstreams are checked against.",
+)
+@click.option(
+    "--local-endpoints/--no-local-endpoints",
+    default=False,
+    show_default=True,
+    help="Whether LLMBackends may be at addresses of Envoy's own machine: loopback, and a cloud's metadata service.",
 )
 @click.option(
     "--resync",
@@ -166,13 +219,24 @@ def _settings(
     http: tuple[str, int | None],
     **given: Any,
 ) -> Settings:
+    if given["credentials"] == given["envoy_secrets"]:
+        raise click.UsageError("--credentials-secret and --envoy-secrets are two Secrets, with two names")
+    namespace = own_namespace or _own_namespace()
+    service, ports = given.pop("extproc_service"), tuple(dict.fromkeys(given.pop("extproc_ports")))
+    if len(ports) > _MAX_PORTS:
+        raise click.UsageError(f"--extproc-port: Envoy Gateway takes at most {_MAX_PORTS} of them")
+    with_gateways = given.pop("gateway_mode") == "envoy-gateway"
     compiling = TranslateSettings(
+        gateway=GatewaySettings(controller=namespace, service=service, namespace=namespace, ports=ports)
+        if with_gateways
+        else None,
         path_prefix=given.pop("path_prefix"),
         cluster_domain=given.pop("cluster_domain"),
         ca_certificates=given.pop("ca_certificates"),
+        local_endpoints=given.pop("local_endpoints"),
     )
     return Settings(
-        namespace=own_namespace or _own_namespace(),
+        namespace=namespace,
         identity=identity or socket.gethostname(),
         scope=Scope(namespaces),
         http_address=http[0],

@@ -8,7 +8,7 @@ from controller.api.findings import Finding, Severity, Subject
 from controller.api.reasons import ConditionType, Reason
 from controller.operator.fleet import Verdict
 from controller.operator.published import BUDGET_BYTES, Published
-from controller.translate.statuses import Condition, ObjectStatus, with_warning
+from controller.translate.statuses import Condition, ObjectStatus, with_programmed, with_warning
 
 #: The share of a ConfigMap above which its users hear of it.
 _NEARLY_FULL: Final = 0.8
@@ -37,8 +37,18 @@ def settled(status: ObjectStatus, published: Published) -> ObjectStatus:
     problem = published.problem
     if problem is not None and published.parts.get(status.subject, "") != status.part:
         status = replace(status, conditions=tuple(_unwritten(condition, problem) for condition in status.conditions))
+    unheld = published.unheld.get(status.subject)
+    if unheld is not None:
+        status = replace(status, conditions=tuple(_unwritten(condition, unheld) for condition in status.conditions))
+    status = _with_gateways(status, published.gateways.get(status.subject))
     full = sorted(name for name, size in published.sizes.items() if size >= _NEARLY_FULL * BUDGET_BYTES)
     return with_warning(status, _nearly_full(status.subject, full)) if full and status.part else status
+
+
+def _with_gateways(status: ObjectStatus, told: Condition | None) -> ObjectStatus:
+    """What Envoy Gateway says counts for what is otherwise in order."""
+    programmed = next(each for each in status.conditions if each.type is ConditionType.PROGRAMMED)
+    return status if told is None or programmed.status != "True" else with_programmed(status, told)
 
 
 def _unwritten(condition: Condition, problem: Finding) -> Condition:

@@ -6,24 +6,24 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
-from controller.api.findings import Finding
+from controller.api.findings import Finding, Subject
 from controller.operator.census import Census
 from controller.operator.cluster import ClusterError, Conflict, Denied, NotLeading, Rejected
+from controller.operator.compiling import Compiled, Compiler
 from controller.operator.debounce import Debounce
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
 from controller.operator.publisher import Publisher
 from controller.operator.settings import Settings
-from controller.operator.snapshots import Objects, Reader
-from controller.operator.store import Store
-from controller.translate import Memory, Translation, translate
-from extproc.config.names import VERSION
+from controller.translate import Translation
 
 _log = logging.getLogger(__name__)
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A pass takes well under a second; one that takes this long will not end any more.
 _STUCK_S = 120.0
+#: Seconds until a Secret is tried again that the API server does not let us write. It costs what is in it and no more.
+_REFUSED_S = 10.0
 #: Seconds that the API server may fail to take a ConfigMap before the statuses say so.
 _PATIENCE_S = 10.0
 
@@ -33,20 +33,20 @@ class ConfigLane:
 
     def __init__(
         self,
-        store: Store,
+        compiler: Compiler,
         census: Census,
         publisher: Publisher,
         settings: Settings,
         metrics: Metrics,
         offer: Callable[[Published], None],
     ) -> None:
-        self._store = store
+        self._compiler = compiler
         self._census = census
         self._publisher = publisher
         self._metrics = metrics
         self._offer = offer
-        self._reader = Reader(settings.translate, settings.scope)
-        self._memory = Memory()
+        #: Hears of every translation before it is written.
+        self.ahead: Callable[[Translation], None] = _nobody
         self._debounce = Debounce(settings.settle_s, settings.settle_max_s)
         #: Set while nothing is on its way to the ConfigMaps: for whatever can wait until then.
         self.idle = publisher.idle
@@ -54,13 +54,12 @@ class ConfigLane:
         self._looked_around = False
         self._taken_over = False
         self._translation: Translation | None = None
-        self._compiled_from: tuple[int, Mapping[str, str], int] | None = None
-        self._version = VERSION
         self._told_at: tuple[int, int] | None = None
         self._begun: float | None = None
         self._failing = ""
         self._failing_since: float | None = None
         self._refused: Finding | None = None
+        self._unheld: Mapping[Subject, Finding] = {}
         self._timer: asyncio.TimerHandle | None = None
 
     def poke(self) -> None:
@@ -71,12 +70,15 @@ class ConfigLane:
         """From now on this replica is the one that writes."""
         self._leading, self._looked_around, self._taken_over = True, False, False
         self._told_at, self._failing_since = None, None
+        self._compiler.lead()
         self._metrics.leading(leading=True)
         self.poke()
 
     def follow(self) -> None:
         """From now on another replica is."""
         self._leading = False
+        self._translation = None
+        self._compiler.follow()
         self._metrics.leading(leading=False)
 
     def maybe_stuck(self) -> str | None:
@@ -110,17 +112,19 @@ class ConfigLane:
             await self._look_around()
         # Only from here on: how long the lists take is up to the server, and a new process would not be quicker.
         begun = self._begun = time.monotonic()
-        seen, translation = await self._compiled()
+        compiled = await self._compiled()
         if not self._taken_over:
-            async with self._refusals_told(translation):
+            async with self._refusals_told(compiled.translation):
                 await self._publisher.take_over()
             self._taken_over = True
             # What was found there may have told which version of the configuration is read.
-            seen, translation = await self._compiled()
-        async with self._refusals_told(translation):
-            published = await self._publisher.publish(translation)
-        self._tell(published, seen, time.monotonic() - begun)
-        if (due_s := self._publisher.removal_in()) is not None:
+            compiled = await self._compiled()
+        self.ahead(compiled.translation)
+        async with self._refusals_told(compiled.translation):
+            published = await self._publisher.publish(compiled.translation, is_sure=compiled.is_sure)
+        self._tell(published, compiled.seen, time.monotonic() - begun)
+        dues = self._publisher.removal_in(), _REFUSED_S if self._publisher.secrets.is_refused else None
+        if (due_s := min((due for due in dues if due is not None), default=None)) is not None:
             self._again_in(due_s)
 
     @asynccontextmanager
@@ -151,26 +155,16 @@ class ConfigLane:
             _log.warning("leading without a complete list: %s", error)
         self._looked_around = True
 
-    async def _compiled(self) -> tuple[tuple[int, int], Translation]:
-        """A translation of what the store has, and which state of the store that is."""
-        seen = self._store.content, self._store.status
-        source = seen[0], self._census.unread, self._publisher.config_version
-        if self._translation is None or self._compiled_from != source:
-            objects = Objects.of(self._store, source[1])
-            # In a thread, so that renewing the Lease and answering probes never wait for it.
-            self._translation = await asyncio.to_thread(self._compile, objects, source[2])
-            self._compiled_from = source
-            self._told_at = None
-        return seen, self._translation
-
-    def _compile(self, objects: Objects, version: int) -> Translation:
-        if version != self._version:
-            self._version, self._memory = version, Memory()
-        return translate(self._reader.snapshot(objects, version), self._memory)
+    async def _compiled(self) -> Compiled:
+        compiled = await self._compiler.compiled(self._census.unread, self._publisher.config_version)
+        if compiled.translation is not self._translation:
+            self._translation, self._told_at = compiled.translation, None
+        return compiled
 
     def _tell(self, published: Published, seen: tuple[int, int], seconds: float) -> None:
         self._metrics.pass_done(seconds, _result(published))
         self._metrics.config(published.sizes, published.revision)
+        self._metrics.secrets(published.secret_sizes)
         self._metrics.wrote("config", len(published.written))
         if published.written:
             names = ", ".join(published.written)
@@ -178,8 +172,8 @@ class ConfigLane:
         if published.problem is not None and published.problem != self._refused:
             _log.error("the configuration is not written: %s", published.problem)
         self._refused = published.problem
-        if published.written or seen != self._told_at:
-            self._told_at = seen
+        if published.written or seen != self._told_at or published.unheld != self._unheld:
+            self._told_at, self._unheld = seen, published.unheld
             self._offer(published)
 
     def _tell_failure(self, error: ClusterError) -> None:
@@ -194,6 +188,11 @@ class ConfigLane:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = asyncio.get_running_loop().call_later(seconds, self.poke)
+
+
+def _nobody(translation: Translation) -> None:
+    """Hears of nothing."""
+    del translation
 
 
 def _result(published: Published) -> str:

@@ -1,9 +1,11 @@
-"""What fills the store: watches for speed, complete lists for truth, and an eye on the ConfigMaps that we write."""
+"""What fills the store: watches for speed, complete lists for truth, and an eye on what we write."""
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from functools import partial
+from typing import Any
 
 from controller.operator.census import Census, Watches
 from controller.operator.cluster import Cluster, ClusterError
@@ -75,21 +77,33 @@ class Feed:
 
     async def follow(self, name: str, saw: Callable[[str, Object | None], bool]) -> None:
         """Tell ``saw`` of every state of a ConfigMap, for ever; when it says that this is news, so it is."""
+        await self._follow(f"ConfigMap {name}", lambda: self._cluster.follow_config_map(name), partial(saw, name))
+
+    async def follow_secret(self, name: str, saw: Callable[[str, Object | None], bool]) -> None:
+        """The same for a Secret of our own."""
+        await self._follow(f"Secret {name}", lambda: self._cluster.follow_secret(name), partial(saw, name))
+
+    async def _follow(
+        self,
+        what: str,
+        states_of: Callable[[], AsyncGenerator[dict[str, Any] | None, None]],
+        saw: Callable[[Object | None], bool],
+    ) -> None:
         pause_s, failing = _FIRST_PAUSE_S, ""
         while True:
             begun, at_least_s = clock(), 0.0
             try:
-                async with aclosing(self._cluster.follow_config_map(name)) as states:
+                async with aclosing(states_of()) as states:
                     async for state in states:
                         if failing:
                             # The server was away, and with it all other watches.
                             self._doubted.set()
                         failing = ""
-                        if saw(name, state):
+                        if saw(state):
                             self._changed()
             except ClusterError as error:
                 if failing != (failing := str(error)):
-                    _log.warning("ConfigMap %s cannot be watched: %s", name, error)
+                    _log.warning("%s cannot be watched: %s", what, error)
                 at_least_s = error.retry_after_s or 0.0
             if clock() - begun >= _WORKED_S:
                 pause_s = _FIRST_PAUSE_S

@@ -54,9 +54,20 @@ SERVICES = Kind("", "v1", "services", "Service", optional=True)
 #: What is read, in the order in which it is read first: what others refer to comes before them.
 KINDS = (LLM_BACKENDS, LLM_ROUTES, SERVICES, GATEWAY_BACKENDS, REFERENCE_GRANTS)
 
+#: What is written in Envoy Gateway mode, in the order in which it is written: what others refer to comes before them.
+HTTP_ROUTES = Kind(GATEWAY_GROUP, "v1", "httproutes", "HTTPRoute", optional=True)
+ROUTE_FILTERS = Kind(ENVOY_GATEWAY_GROUP, "v1alpha1", "httproutefilters", "HTTPRouteFilter", optional=True)
+EXTENSION_POLICIES = Kind(
+    ENVOY_GATEWAY_GROUP, "v1alpha1", "envoyextensionpolicies", "EnvoyExtensionPolicy", optional=True
+)
+GATEWAY_KINDS = (GATEWAY_BACKENDS, ROUTE_FILTERS, HTTP_ROUTES, EXTENSION_POLICIES)
+
 CONFIG_MAPS = Kind("", "v1", "configmaps", "ConfigMap")
+DEPLOYMENTS = Kind("apps", "v1", "deployments", "Deployment")
 EVENTS = Kind("", "v1", "events", "Event")
 LEASES = Kind("coordination.k8s.io", "v1", "leases", "Lease")
 NAMESPACES = Kind("", "v1", "namespaces", "Namespace")
 PODS = Kind("", "v1", "pods", "Pod")
+#: Never listed: only those are read that a resource names, one by one.
+SECRETS = Kind("", "v1", "secrets", "Secret")
 ACCESS_REVIEWS = Kind("authorization.k8s.io", "v1", "selfsubjectaccessreviews", "SelfSubjectAccessReview")

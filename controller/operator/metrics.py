@@ -16,7 +16,29 @@ from prometheus_client import (
 from controller.operator.published import BUDGET_BYTES
 
 _PREFIX: Final = "llmroute_controller"
+_ROUNDED: Final = 1024
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+
+
+class _SecretGauges:
+    """What is told of Secrets: how many and how much, of none which."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.named = Gauge(
+            f"{_PREFIX}_named_objects",
+            "Secrets and ConfigMaps that resources name: found, missing, denied (RBAC) or unknown; the leader reads.",
+            ("standing",),
+            registry=registry,
+        )
+        self.polled = Gauge(
+            f"{_PREFIX}_named_objects_polled", "Those of them that are not watched but asked for.", registry=registry
+        )
+        self.bytes = Gauge(
+            f"{_PREFIX}_secret_bytes",
+            "Bytes in each Secret that is written, rounded up to 1024.",
+            ("secret",),
+            registry=registry,
+        )
 
 
 class Metrics:
@@ -78,6 +100,7 @@ class Metrics:
             ("kind",),
             registry=registry,
         )
+        self._of_secrets = _SecretGauges(registry)
         self._kind_states: dict[str, str] = {}
         #: What only the leader knows is not told by others, not even when they find it out a moment too late.
         self._leads = True
@@ -102,6 +125,19 @@ class Metrics:
             self._bytes.labels(name).set(size)
         self._revision.set(revision)
 
+    def secrets(self, sizes: Mapping[str, int]) -> None:
+        """What the Secrets hold now; bytes by name. A single key's length is nobody's business."""
+        if not self._leads:
+            return
+        for name, size in sizes.items():
+            self._of_secrets.bytes.labels(name).set(-(-size // _ROUNDED) * _ROUNDED)
+
+    def named_objects(self, counts: Mapping[str, int], polled: int) -> None:
+        """How many objects that resources name there are of each standing, and how many of all are not watched."""
+        for standing, count in counts.items():
+            self._of_secrets.named.labels(standing).set(count)
+        self._of_secrets.polled.set(polled)
+
     def objects(self, counts: Mapping[tuple[str, str, str], int]) -> None:
         """How many objects there are by kind, condition and its status, all of them at once."""
         self._objects.clear()
@@ -115,7 +151,7 @@ class Metrics:
         self._leader.set(leading)
         self._leads = leading
         if not leading:
-            for gauge in (self._objects, self._bytes, self._replicas):
+            for gauge in (self._objects, self._bytes, self._of_secrets.bytes, self._replicas):
                 gauge.clear()
             self._revision.set(0)
 

@@ -20,7 +20,7 @@ from extproc.config.schema import MAX_INTEGER
 Object = Mapping[str, Any]
 Values = Mapping[str, bytes]
 
-PROCESSOR_KEY, RDS_KEY, CDS_KEY = "config.yaml", "rds.yaml", "cds.yaml"
+PROCESSOR_KEY, RDS_KEY, CDS_KEY, ECDS_KEY = "config.yaml", "rds.yaml", "cds.yaml", "ecds.yaml"
 
 #: On the ConfigMaps: the revision at their last write, so that a count survives an edit of the data.
 REVISION_ANNOTATION = "llmroute.io/config-revision"
@@ -35,9 +35,9 @@ _HIGHEST_DIGITS = len(str(_HIGHEST))
 _MARK_BYTES = 6
 #: All annotations of an object may have 256 KiB together. Longer marks are left out; a restart misses them.
 _MARKS_CHARS = 200_000
-_KEYS = (PROCESSOR_KEY, RDS_KEY, CDS_KEY)
+_KEYS = (PROCESSOR_KEY, RDS_KEY, CDS_KEY, ECDS_KEY)
 
-_LABELS = {"app.kubernetes.io/managed-by": "llmroute-controller", "app.kubernetes.io/part-of": "llmroute"}
+LABELS = {"app.kubernetes.io/managed-by": "llmroute-controller", "app.kubernetes.io/part-of": "llmroute"}
 
 
 def config_map(
@@ -57,7 +57,7 @@ def config_map(
     metadata: dict[str, Any] = {
         "name": name,
         "namespace": namespace,
-        "labels": _LABELS,
+        "labels": LABELS,
         "annotations": {REVISION_ANNOTATION: str(revision), **_notes(values, marks)},
     }
     if resource_version is not None:
@@ -155,17 +155,21 @@ def noted_revision(obj: Object | None) -> int:
 
 
 def envoy_values(envoy: EnvoyConfig) -> dict[str, bytes]:
-    """Envoy's two files."""
-    return {RDS_KEY: msgspec.json.encode(envoy.rds), CDS_KEY: msgspec.json.encode(envoy.cds)}
+    """Envoy's three files."""
+    return {
+        RDS_KEY: msgspec.json.encode(envoy.rds),
+        CDS_KEY: msgspec.json.encode(envoy.cds),
+        ECDS_KEY: msgspec.json.encode(envoy.ecds),
+    }
 
 
 def envoy_parts(obj: Object | None) -> dict[Part, dict[str, Any]]:
-    """The routes and clusters in Envoy's ConfigMap; none when they are not, or no longer, as we wrote them."""
+    """The routes, clusters and providers in Envoy's ConfigMap; none when they are not as we wrote them."""
     if not is_ours(obj):
         return {}
     values = values_of(obj)
     try:
-        return parts_of(msgspec.json.decode(values[RDS_KEY]), msgspec.json.decode(values[CDS_KEY]))
+        return parts_of(*(msgspec.json.decode(values[key]) for key in (RDS_KEY, CDS_KEY, ECDS_KEY)))
     except (LookupError, TypeError, msgspec.DecodeError):
         return {}
 

@@ -6,12 +6,12 @@ processor is known to do without, or long after.
 """
 
 from collections.abc import Mapping
-from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Any
 
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
+from controller.operator.ceasing import Ceased, ceased_now, stays
 from controller.operator.packing import (
     PROCESSOR_KEY,
     Object,
@@ -29,18 +29,6 @@ from controller.translate import EnvoyConfig, Translation
 from controller.translate.envoy.overlay import Part, overlaid, parts_of
 from extproc.config.loader import dump, pack
 from extproc.config.schema import Config
-
-
-@dataclass(frozen=True, slots=True)
-class Ceased:
-    """Since when, in seconds of a monotonic clock, and since which revision a part is no longer wanted.
-
-    ``unused_s``: when it was first known that every processor serves that revision.
-    """
-
-    revision: int
-    since_s: float
-    unused_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +85,21 @@ def plan(state: State, translation: Translation, settings: Settings, now_s: floa
     content = dump(translation.config)
     revision, data = _processor_data(state, translation.config, content)
     processor = {PROCESSOR_KEY: data}
-    wanted = parts_of(translation.envoy.rds, translation.envoy.cds)
-    ceased = _ceased(state, wanted.keys(), revision, now_s, served)
-    ceased = {part: left for part, left in ceased.items() if _stays(left, settings, now_s)}
-    alone = envoy_values(translation.envoy)
+    wanted = parts_of(translation.envoy.rds, translation.envoy.cds, translation.envoy.ecds)
+    ceased = ceased_now(state.base.keys() - wanted.keys(), state.ceased, revision, now_s, served)
+    ceased = {part: left for part, left in ceased.items() if stays(left, settings, now_s)}
+    alone = envoy_values(translation.envoy) if settings.bundled else {}
     marks = marks_of(wanted_parts(translation))
     problem = _over_budget(settings, processor, alone)
     envoy = alone
     if ceased:
-        envoy = envoy_values(EnvoyConfig(*overlaid(translation.envoy.rds, translation.envoy.cds, state.base, ceased)))
+        new = translation.envoy
+        envoy = envoy_values(EnvoyConfig(*overlaid(new.rds, new.cds, new.ecds, state.base, ceased)))
         if size_of(envoy) > BUDGET_BYTES:
             # What is wanted goes before what lingers: requests to the latter get a 503 until the processor knows.
             envoy, ceased = alone, {}
     return Plan(
-        envoy=Write(settings.envoy_config_map, envoy, not is_current(state.envoy, envoy)),
+        envoy=Write(settings.envoy_config_map, envoy, settings.bundled and not is_current(state.envoy, envoy)),
         processor=Write(
             settings.extproc_config_map, processor, not is_current(state.processor, processor, marks), marks
         ),
@@ -127,11 +116,6 @@ def wanted_parts(translation: Translation) -> dict[Subject, str]:
     return {status.subject: status.part for status in translation.statuses if status.part}
 
 
-def removal_due(ceased: Mapping[Part, Ceased], settings: Settings) -> float | None:
-    """When, by the clock of ``plan``, the first part may go for want of better knowledge; None when nothing waits."""
-    return min((_leaves_at(left, settings) for left in ceased.values()), default=None)
-
-
 def _processor_data(state: State, config: Config, content: bytes) -> tuple[int, bytes]:
     """The revision and the bytes of the processor's map: those that it has, where they say the same."""
     held = values_of(state.processor).get(PROCESSOR_KEY)
@@ -146,27 +130,6 @@ def _processor_data(state: State, config: Config, content: bytes) -> tuple[int, 
 
 def _packed(config: Config, revision: int) -> bytes:
     return pack(dump(config.model_copy(update={"revision": revision})))
-
-
-def _ceased(
-    state: State, wanted: AbstractSet[Part], revision: int, now_s: float, served: int | None
-) -> dict[Part, Ceased]:
-    ceased: dict[Part, Ceased] = {}
-    for part in sorted(state.base.keys() - wanted):
-        left = state.ceased.get(part) or Ceased(revision, now_s)
-        if left.unused_s is None and served is not None and served >= left.revision:
-            left = Ceased(left.revision, left.since_s, now_s)
-        ceased[part] = left
-    return ceased
-
-
-def _leaves_at(left: Ceased, settings: Settings) -> float:
-    latest = left.since_s + settings.removal_s
-    return latest if left.unused_s is None else min(latest, left.unused_s + settings.linger_s)
-
-
-def _stays(left: Ceased, settings: Settings, now_s: float) -> bool:
-    return now_s < _leaves_at(left, settings)
 
 
 def _over_budget(settings: Settings, processor: Values, envoy: Values) -> Finding | None:

@@ -1,4 +1,4 @@
-"""Tells the kubelets that a ConfigMap has changed.
+"""Tells the kubelets that a ConfigMap or a Secret has changed.
 
 An annotation on a pod makes its kubelet refresh the pod's volumes at once, which takes up to a minute otherwise.
 """
@@ -17,8 +17,11 @@ ANNOTATION: Final = "llmroute.io/config-revision"
 #: The same for Envoy's ConfigMap, which also changes without a new revision: when something that is not used any more
 #: leaves it, and when it is put back after an edit. It is that object's ``resourceVersion``: a restart changes nothing.
 ENVOY_ANNOTATION: Final = "llmroute.io/envoy-config"
+#: The same for the two Secrets, whose values change without a new revision.
+CREDENTIALS_ANNOTATION: Final = "llmroute.io/credentials"
+ENVOY_SECRETS_ANNOTATION: Final = "llmroute.io/envoy-secrets"
 
-#: A write after a calm of the first is announced after the second, seconds: time for the other ConfigMap of one change.
+#: A write after a calm of the first is announced after the second, seconds: time for the other objects of one change.
 _CALM_S: Final = 5.0
 _ALONE_S: Final = 0.2
 #: Writes of a burst are announced once there was none for the first, and at the latest each second, seconds.
@@ -97,9 +100,12 @@ class Announcer:
         self._wake = asyncio.Event()
         self._denied_until = float("-inf")
 
-    def offer(self, revision: int, envoy_version: str = "") -> None:
-        """A ConfigMap was written that has this revision, or belongs to it; ``envoy_version``: of Envoy's."""
-        wanted = {ANNOTATION: str(revision), ENVOY_ANNOTATION: envoy_version}
+    def offer(self, revision: int, versions: Mapping[str, str]) -> None:
+        """Something was written that belongs to this revision; ``versions`` of the others, by their annotations.
+
+        An empty one is of an object that is not there, and left out.
+        """
+        wanted = {ANNOTATION: str(revision), **versions}
         self._wanted = {name: value for name, value in wanted.items() if value}
         self._burst.write(self._now())
         self._wake.set()

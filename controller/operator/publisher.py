@@ -1,4 +1,4 @@
-"""The config lane's hands: brings the two ConfigMaps to what a translation says, and knows what they hold."""
+"""The config lane's hands: brings ConfigMaps and Secrets to what a translation says, and knows what they hold."""
 
 import asyncio
 from collections.abc import Callable, Mapping
@@ -7,7 +7,9 @@ from typing import Any, Protocol
 
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
+from controller.operator.ceasing import removal_due
 from controller.operator.failures import ClusterError, Denied, Rejected
+from controller.operator.file_secret import Secrets
 from controller.operator.packing import (
     Object,
     config_map,
@@ -19,8 +21,10 @@ from controller.operator.packing import (
     recovered,
     size_of,
 )
-from controller.operator.plan import Plan, State, Write, plan, removal_due, wanted_parts
+from controller.operator.plan import Plan, State, Write, plan, wanted_parts
 from controller.operator.published import Published
+from controller.operator.secret_plan import Moment
+from controller.operator.secret_volumes import Filed, SecretVolumes
 from controller.operator.settings import Settings
 from controller.translate import Translation
 from extproc.config.names import VERSION
@@ -31,7 +35,7 @@ _QUOTED = 300
 _REFUSALS = (Denied, Rejected)
 
 
-class ConfigMaps(Protocol):
+class Objects(Secrets, Protocol):
     """The part of ``Cluster`` that is needed."""
 
     async def maybe_config_map(self, name: str) -> dict[str, Any] | None:
@@ -51,13 +55,14 @@ class Publisher:
 
     def __init__(
         self,
-        config_maps: ConfigMaps,
+        objects: Objects,
         settings: Settings,
         served: Callable[[], int | None],
         clock: Callable[[], float],
         readable: Callable[[], int | None] = lambda: None,
     ) -> None:
-        self._config_maps = config_maps
+        self._objects = objects
+        self.secrets = SecretVolumes(objects, settings)
         self._settings = settings
         self._served = served
         self._clock = clock
@@ -72,9 +77,10 @@ class Publisher:
         self.idle.set()
 
     @property
-    def names(self) -> tuple[str, str]:
+    def names(self) -> tuple[str, ...]:
         """The ConfigMaps that are written."""
-        return self._settings.extproc_config_map, self._settings.envoy_config_map
+        envoy = (self._settings.envoy_config_map,) if self._settings.bundled else ()
+        return self._settings.extproc_config_map, *envoy
 
     @property
     def envoy_version(self) -> str:
@@ -90,8 +96,9 @@ class Publisher:
         return self._readable() or self._held_version or VERSION
 
     def removal_in(self) -> float | None:
-        """Seconds until something may leave Envoy's map at the latest; None when nothing waits for that."""
-        due = removal_due(self._state.ceased, self._settings)
+        """Seconds until something may leave Envoy's map, or a Secret, at the latest; None: nothing waits for that."""
+        dues = removal_due(self._state.ceased, self._settings), self.secrets.removal_due()
+        due = min((due for due in dues if due is not None), default=None)
         return None if due is None else max(0.0, due - self._clock())
 
     async def take_over(self) -> None:
@@ -99,7 +106,8 @@ class Publisher:
         # What is known from another term is nothing to go by, but for what a watch has told since.
         self._parts = None
         self._state = State(self._state.processor, self._state.envoy, self._state.highest)
-        processor, envoy = [await self._config_maps.maybe_config_map(name) for name in self.names]
+        found = [await self._objects.maybe_config_map(name) for name in self.names]
+        processor, envoy = found[0], found[1] if self._settings.bundled else None
         self._refusal = None
         self._held_version = maybe_version(processor)
         self._state = State(
@@ -108,11 +116,13 @@ class Publisher:
             highest=max(maybe_revision(processor) or 0, noted_revision(processor), noted_revision(envoy)),
             base=envoy_parts(envoy),
         )
+        await self.secrets.take_over()
 
     async def refresh(self) -> None:
-        """Read the ConfigMaps again, as after a conflict. Raises ``ClusterError``."""
+        """Read everything again, as after a conflict. Raises ``ClusterError``."""
+        await self.secrets.refresh()
         for name in self.names:
-            self._saw(name, await self._config_maps.maybe_config_map(name))
+            self._saw(name, await self._objects.maybe_config_map(name))
 
     def saw(self, name: str, obj: Object | None) -> bool:
         """Take in what a watch says. Says whether a ConfigMap is not what it was left as."""
@@ -122,10 +132,17 @@ class Publisher:
         self._saw(name, obj)
         return obj != known
 
-    async def publish(self, translation: Translation) -> Published:
-        """Write where there is a difference, and only there. Raises ``ClusterError``; what was done then stays done."""
-        planned = await asyncio.to_thread(plan, self._state, translation, self._settings, self._clock(), self._served())
-        written: list[str] = []
+    async def publish(self, translation: Translation, *, is_sure: bool = True) -> Published:
+        """Write where there is a difference, and only there. Raises ``ClusterError``; what was done then stays done.
+
+        ``is_sure``: whether the API server has told of all Secrets that ``translation`` speaks of. They are written
+        first, also those of a configuration that does not fit: what is in force goes on needing them.
+        """
+        now_s, served = self._clock(), self._served()
+        planned = await asyncio.to_thread(plan, self._state, translation, self._settings, now_s, served)
+        moment = Moment(planned.revision, self._state.revision, served, now_s)
+        filed = await self._file(translation, moment, is_sure=is_sure)
+        written = list(filed.written)
         if planned.problem is None:
             written += await self._carry_out(planned)
             self._parts = {status.subject: status.part for status in translation.statuses}
@@ -137,6 +154,8 @@ class Publisher:
             translation=translation,
             parts=self._in_force(translation),
             sizes={write.name: size_of(write.values) for write in (planned.processor, planned.envoy)},
+            unheld=filed.unheld,
+            secret_sizes=filed.sizes,
         )
 
     def refused(self, translation: Translation, why: ClusterError) -> Published:
@@ -163,10 +182,18 @@ class Publisher:
 
         What somebody has edited, and what cannot be put back because of a problem, holds nothing that is known.
         """
-        processor, envoy = self._state.processor, self._state.envoy
+        processor = self._state.processor
+        envoy = self._state.envoy if self._settings.bundled else processor
         if self._parts is None:
             return recovered(processor, envoy, wanted_parts(translation))
         return self._parts if is_ours(processor) and is_ours(envoy) else {}
+
+    async def _file(self, translation: Translation, moment: Moment, *, is_sure: bool) -> Filed:
+        self.idle.clear()
+        try:
+            return await self.secrets.publish(translation, moment, is_sure=is_sure)
+        finally:
+            self.idle.set()
 
     async def _carry_out(self, planned: Plan) -> list[str]:
         self.idle.clear()
@@ -185,7 +212,7 @@ class Publisher:
         held = self._held(write.name)
         version = None if held is None else str(held["metadata"]["resourceVersion"])
         body = config_map(write.name, self._settings.namespace, write.values, planned.revision, version, write.marks)
-        self._saw(write.name, await self._config_maps.apply_config_map(body))
+        self._saw(write.name, await self._objects.apply_config_map(body))
         return [write.name]
 
     def _held(self, name: str) -> Object | None:

@@ -10,14 +10,17 @@ from typing import Any
 from controller.operator import health
 from controller.operator.census import Census, KindState
 from controller.operator.cluster import Cluster
+from controller.operator.compiling import Compiler
 from controller.operator.config_lane import ConfigLane
 from controller.operator.events import Events
 from controller.operator.feed import Feed
 from controller.operator.fleet import Replica
+from controller.operator.gateway_lane import GatewayLane, Remains
 from controller.operator.kinds import Kind
 from controller.operator.lease import AlwaysLeading, Leadership, clock
+from controller.operator.lookout import Lookout
 from controller.operator.metrics import Metrics
-from controller.operator.pods import Announcer
+from controller.operator.pods import CREDENTIALS_ANNOTATION, ENVOY_ANNOTATION, ENVOY_SECRETS_ANNOTATION, Announcer
 from controller.operator.published import Published
 from controller.operator.publisher import Publisher
 from controller.operator.serving import Serving
@@ -51,16 +54,21 @@ class Operator:
             settings.extproc_admin_port,
             metrics,
             self._fleet_is,
-            self._agreed,
+            self._poke,
         )
         selectors = (settings.extproc_selector, settings.envoy_selector)
         self._announcer = Announcer(cluster, selectors, metrics)
         self._publisher = Publisher(
             cluster, settings, self._serving.revision_floor, clock, lambda: self._serving.config_version
         )
-        self._config = ConfigLane(store, self._census, self._publisher, settings, metrics, self._published)
+        self._lookout = Lookout(cluster, metrics, self._poke)
+        compiler = Compiler(store, self._lookout, settings)
+        self._config = ConfigLane(compiler, self._census, self._publisher, settings, metrics, self._published)
         self._statuses = StatusLane(store, cluster, self._events, metrics, idle=self._config.idle)
         self._feed = Feed(cluster, store, self._census, settings, self._config.poke)
+        self._gateway = GatewayLane(cluster, settings, self._serving.revision_floor, metrics, self._statuses.offer)
+        self._remains = Remains(cluster, settings)
+        self._config.ahead = self._gateway.ahead
         self._stop = asyncio.Event()
 
     def alive(self) -> str | None:
@@ -74,12 +82,16 @@ class Operator:
     async def run(self) -> None:
         """Work until SIGTERM or SIGINT, then let go of the Lease. What ends a part for good is raised."""
         self._take_signals()
+        secrets = self._publisher.secrets
         readers = _started(
             {
                 "lists": self._feed.list_again_and_again(),
                 "watches": self._feed.watch(self._take_signals),
                 "lease": self._leadership.run(self._lead, self._follow),
                 **{name: self._feed.follow(name, self._publisher.saw) for name in self._publisher.names},
+                **{f"Secret {name}": self._feed.follow_secret(name, secrets.saw) for name in secrets.names},
+                "named objects": self._lookout.run(),
+                **({} if self._settings.bundled else {"gateway objects": self._gateway.view.run()}),
             }
         )
         writers = _started(
@@ -89,6 +101,7 @@ class Operator:
                 "events": self._events.run(),
                 "announcer": self._announcer.run(),
                 "serving": self._serving.run(self._leadership.may_write),
+                "gateway lane": self._remains.run() if self._settings.bundled else self._gateway.run(),
             }
         )
         stopping = asyncio.create_task(self._stop.wait())
@@ -112,22 +125,34 @@ class Operator:
         if kind.optional:
             self.metrics.optional_kind(str(kind), str(state))
 
-    def _agreed(self) -> None:
+    def _poke(self) -> None:
         self._config.poke()
 
     def _lead(self) -> None:
         self._statuses.lead()
+        self._gateway.lead()
+        self._remains.lead()
         self._config.lead()
 
     def _follow(self) -> None:
         self._config.follow()
+        self._gateway.follow()
         self._statuses.follow()
 
     def _published(self, published: Published) -> None:
         self._serving.expect(published.revision)
-        self._statuses.offer(published)
+        if self._settings.bundled:
+            self._statuses.offer(published)
+        else:
+            self._gateway.published(published)
         if published.written:
-            self._announcer.offer(published.revision, self._publisher.envoy_version)
+            credentials, envoy_secrets = self._publisher.secrets.versions
+            versions = {
+                ENVOY_ANNOTATION: self._publisher.envoy_version,
+                CREDENTIALS_ANNOTATION: credentials,
+                ENVOY_SECRETS_ANNOTATION: envoy_secrets,
+            }
+            self._announcer.offer(published.revision, versions)
 
     def _fleet_is(self, fleet: Sequence[Replica]) -> None:
         self._statuses.observed(fleet)
@@ -142,6 +167,7 @@ async def operate(settings: Settings, listening: Callable[[int], None]) -> None:
     """
     gc.set_threshold(*_GC_THRESHOLDS)
     cluster = await Cluster.connect(settings.kubeconfig, settings.context, settings.namespace)
+    cluster.owner = settings.owner
     try:
         operator = Operator(settings, cluster)
         if settings.http_port is None:

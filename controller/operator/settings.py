@@ -52,14 +52,17 @@ class Settings:
     """For the operator.
 
     Attributes:
-        namespace: the operator's own: the ConfigMaps, the Lease and the pods of extproc and Envoy are in it.
+        namespace: the operator's own, with the ConfigMaps, the Secrets, the Lease and the pods of extproc and Envoy.
         identity: who this process is among the replicas; the pod's name.
         scope: whose LLMRoutes and LLMBackends are read.
         extproc_config_map, envoy_config_map: the names of what is written. The first holds ``config.yaml``, the second
-            ``rds.yaml`` and ``cds.yaml``.
+            ``rds.yaml``, ``cds.yaml`` and ``ecds.yaml``.
+        credentials, envoy_secrets: the names of the Secrets that are written: files for the processor's credentials
+            directory, and for Envoy's secret discovery.
         extproc_selector, envoy_selector: label selectors of the pods that mount them.
         extproc_admin_port: where an extproc pod tells which revision it serves.
         lease_name: the Lease by which replicas agree on who writes. ``leader_election`` False: there is one replica.
+        owner: the operator's own Deployment, with which goes what was made in its namespace; None: it stays.
         http_address, http_port: where /healthz, /readyz and /metrics are; no address: every interface; port 0: any
             free one, None: nowhere.
         log_level: ``debug``, ``info``, ``warning`` or ``error``. ``log_format``: ``json`` or ``text``.
@@ -77,11 +80,14 @@ class Settings:
     scope: Scope = field(default_factory=Scope)
     extproc_config_map: str = "llmroute-extproc"
     envoy_config_map: str = "llmroute-envoy"
+    credentials: str = "llmroute-credentials"
+    envoy_secrets: str = "llmroute-envoy-secrets"
     extproc_selector: str = "app.kubernetes.io/part-of=llmroute,app.kubernetes.io/component=extproc"
     envoy_selector: str = "app.kubernetes.io/part-of=llmroute,app.kubernetes.io/component=envoy"
     extproc_admin_port: int = 1060
     lease_name: str = "llmroute-controller"
     leader_election: bool = True
+    owner: str | None = None
     http_address: str = ""
     http_port: int | None = 8080
     log_level: str = "info"
@@ -94,3 +100,8 @@ class Settings:
     removal_s: float = 120.0
     linger_s: float = 5.0
     translate: TranslateSettings = field(default_factory=TranslateSettings)
+
+    @property
+    def bundled(self) -> bool:
+        """Whether an Envoy of our own serves the routes, and not Envoy Gateway's."""
+        return self.translate.gateway is None

@@ -5,8 +5,8 @@ neither is its session: both cost time, and what is read is judged by ``controll
 """
 
 import os
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -27,8 +27,9 @@ Object = dict[str, Any]
 #: Who we are to server-side apply and in the server's logs.
 FIELD_MANAGER = "llmroute-controller"
 
-#: Connections at a time: the watches have their own, and more requests are not sent at once.
-_CONNECTIONS = 32
+#: Connections at a time, and so requests. What streams has connections of its own, which never wait for each other:
+#: whoever opens streams bounds them.
+_CONNECTIONS, _UNBOUNDED = 32, 0
 #: The longest line of a watch, which is an object: ConfigMaps have up to a MiB, and more when it is escaped.
 _LINE_BYTES = 1 << 22
 
@@ -70,14 +71,8 @@ class Transport:
     def __init__(self, client: ApiClient, kubeconfig: str | None, context: str | None) -> None:
         self._client = client
         self._kubeconfig, self._context = kubeconfig, context
-        # The client's own session looks into the environment and into ~/.netrc before each request, in two threads.
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=client.rest_client.ssl_context),
-            headers={"User-Agent": FIELD_MANAGER, "Accept": JSON},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=_proxy(client.configuration),
-            read_bufsize=_LINE_BYTES,
-        )
+        self._session = _session(client, _CONNECTIONS)
+        self._streams = _session(client, _UNBOUNDED)
 
     @classmethod
     async def connect(cls, kubeconfig: str | None, context: str | None) -> Self:
@@ -87,6 +82,7 @@ class Transport:
     async def close(self) -> None:
         """Close all connections."""
         await self._session.close()
+        await self._streams.close()
         await self._client.close()
 
     async def call(self, request: Request, check: Callable[[], None] = _nothing) -> bytes:
@@ -95,18 +91,23 @@ class Transport:
         ``check`` is called just before anything is sent, each time, and may raise instead.
         """
         try:
-            async with self._answer(request, check) as answer:
+            async with self._answer(self._session, request, check) as answer:
                 return await answer.read()
         except Unauthorized:
             await self._refresh()
-        async with self._answer(request, check) as answer:
+        async with self._answer(self._session, request, check) as answer:
             return await answer.read()
 
-    async def lines(self, request: Request) -> AsyncGenerator[bytes, None]:
-        """The lines of the answer, as they come."""
-        async with self._answer(request, _nothing) as answer:
-            async for line in answer.content:
-                yield line
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncIterable[bytes]]:
+        """The lines of the answer, as they come; entered when it has begun. A refused credential as in ``call``."""
+        async with AsyncExitStack() as stack:
+            try:
+                answer = await stack.enter_async_context(self._answer(self._streams, request, _nothing))
+            except Unauthorized:
+                await self._refresh()
+                answer = await stack.enter_async_context(self._answer(self._streams, request, _nothing))
+            yield answer.content
 
     async def credentials(self) -> Credentials:
         """How to reach the server, read anew."""
@@ -128,7 +129,9 @@ class Transport:
         self._client.configuration.api_key = (await _configuration(self._kubeconfig, self._context)).api_key
 
     @asynccontextmanager
-    async def _answer(self, request: Request, check: Callable[[], None]) -> AsyncIterator[aiohttp.ClientResponse]:
+    async def _answer(
+        self, session: aiohttp.ClientSession, request: Request, check: Callable[[], None]
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         at = self._client.configuration
         url = f"{at.host}{request.path}"
         if request.query:
@@ -137,7 +140,7 @@ class Transport:
         try:
             await self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.method, None)
             check()
-            async with self._session.request(
+            async with session.request(
                 request.method,
                 url,
                 headers=headers,
@@ -152,6 +155,17 @@ class Transport:
             raise Faulty(f"no answer to {request.method} {request.path} in {request.limit_s:g} s") from None
         except (aiohttp.ClientError, OSError, ConfigException) as error:
             raise Unreachable(f"{request.method} {request.path}: {str(error) or type(error).__name__}") from None
+
+
+def _session(client: ApiClient, connections: int) -> aiohttp.ClientSession:
+    """The client's own looks into the environment and into ~/.netrc before each request, in two threads."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, ssl=client.rest_client.ssl_context),
+        headers={"User-Agent": FIELD_MANAGER, "Accept": JSON},
+        cookie_jar=aiohttp.DummyCookieJar(),
+        proxy=_proxy(client.configuration),
+        read_bufsize=_LINE_BYTES,
+    )
 
 
 def _proxy(configuration: Configuration) -> str | None:

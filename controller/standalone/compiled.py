@@ -1,10 +1,15 @@
 """What manifests mean, with everything there is to say about them."""
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from controller.api import Severity
+from controller.api import Finding, Severity
+from controller.api.reasons import Reason
 from controller.standalone.manifests import Manifests, Note
+from controller.standalone.placeholders import filled_in
 from controller.translate import Settings, Snapshot, Translation, translate
+from controller.translate.secrets import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +34,36 @@ class Compiled:
         return any("transport_socket" in cluster for cluster in self.translation.envoy.cds["resources"])
 
 
-def compiled(manifests: Manifests, path_prefix: str = "", ca_certificates: str | None = None) -> Compiled:
-    """The same ``translate`` that the operator calls, on manifests. ``ca_certificates`` None: where Debian has them."""
+def compiled(
+    manifests: Manifests,
+    path_prefix: str = "",
+    ca_certificates: str | None = None,
+    *,
+    envoy_secrets: str | None = None,
+    environment: Mapping[str, str] = os.environ,
+    elsewhere: bool = False,
+) -> Compiled:
+    """The same ``translate`` that the operator calls, on manifests. ``ca_certificates`` None: where Debian has them.
+
+    ``envoy_secrets``: the directory of ``Translation.envoy_secrets``, None: where the chart has it.
+
+    ``elsewhere``: it is not this machine that serves them, so that a variable or file that is missing here is only
+    worth a warning.
+    """
     settings = Settings(path_prefix=path_prefix)
     if ca_certificates is not None:
         settings = replace(settings, ca_certificates=ca_certificates)
-    translation = translate(Snapshot.of(manifests.objects, settings))
-    notes = {*manifests.notes, *map(manifests.note, translation.findings)}
+    if envoy_secrets is not None:
+        settings = replace(settings, envoy_secrets=envoy_secrets)
+    filled = filled_in(manifests, environment)
+    snapshot = Snapshot.of(filled.objects, settings)
+    secrets = SecretStore(snapshot.secrets.data, {**snapshot.secrets.unread, **filled.missing})
+    translation = translate(replace(snapshot, secrets=secrets))
+    notes = {*manifests.notes, *(manifests.note(_judged(each, elsewhere=elsewhere)) for each in translation.findings)}
     return Compiled(translation, tuple(sorted(notes, key=lambda note: (note.file, note.line, note.path, note.message))))
+
+
+def _judged(finding: Finding, *, elsewhere: bool) -> Finding:
+    if elsewhere and finding.reason is Reason.CREDENTIAL_UNREADABLE:
+        return replace(finding, severity=Severity.WARNING)
+    return finding

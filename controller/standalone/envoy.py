@@ -8,6 +8,7 @@ from urllib.parse import quote
 
 from controller.standalone.faults import Fault, NotReady
 from controller.standalone.probes import ask, wait_until
+from controller.translate.envoy.jwt import FILTER
 from controller.translate.envoy.processor import EXTPROC_CLUSTER
 from controller.translate.envoy.routes import ROUTE_CONFIGURATION
 
@@ -15,9 +16,15 @@ from controller.translate.envoy.routes import ROUTE_CONFIGURATION
 LOG_LEVELS = {"debug": "info", "info": "info", "warning": "warning", "error": "error"}
 
 _LOG_FORMAT = "%Y-%m-%dT%T.%eZ envoy %l: %v"
-_VERSION = re.compile(rb'^(?P<stat>[\w.]+)\.version_text: "(?P<version>[^"]*)"', re.MULTILINE)
+_VERSION = re.compile(rb'^(?P<stat>[\w.-]+)\.version_text: "(?P<version>[^"]*)"', re.MULTILINE)
 #: The whole names: a backend may be called openai.cds.corp, and its cluster has numbers of such names too.
-_STATS = {"cds": "cluster_manager.cds", "rds": f"http.llmroute.rds.{ROUTE_CONFIGURATION}"}
+_STATS = {
+    "cds": "cluster_manager.cds",
+    "ecds": f"extension_config_discovery.http_filter.{FILTER}",
+    "rds": f"http.llmroute.rds.{ROUTE_CONFIGURATION}",
+}
+#: The files that change while Envoy runs, in the order in which they are to be there.
+XDS_KINDS = tuple(_STATS)
 _NUMBER = re.compile(rb"^(?P<name>[\w.-]+): (?P<number>\d+)$", re.MULTILINE)
 _UPDATE_LIMIT_S = 5.0
 _HEALTHY = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
@@ -67,18 +74,18 @@ class EnvoyAdmin:
     def __init__(self, port: int) -> None:
         self._port = port
 
-    async def is_serving(self, workers: int) -> bool:
-        """Whether Envoy is up, its listener (which waits for the routes) is open, and this many workers are healthy.
+    async def is_serving(self, workers: int, listeners: int) -> bool:
+        """Whether Envoy is up, this many listeners (one waits for the routes) are open, and as many workers healthy.
 
         Asked here and not by a request, which would be the first line of every access log.
         """
         if await ask(self._port, "/ready") != (200, b"LIVE\n"):
             return False
         numbers = await self._numbers(rf"^(listener_manager\.total_listeners_active|{_HEALTHY})$")
-        return numbers == {b"listener_manager.total_listeners_active": 1, _HEALTHY.encode(): workers}
+        return numbers == {b"listener_manager.total_listeners_active": listeners, _HEALTHY.encode(): workers}
 
     async def refusals(self, kind: str) -> int:
-        """How many versions of a file, ``cds`` or ``rds``, Envoy has not taken."""
+        """How many versions of a file, ``cds``, ``ecds`` or ``rds``, Envoy has not taken."""
         return sum((await self._numbers(rf"^{re.escape(_STATS[kind])}\.update_(rejected|failure)$")).values())
 
     async def loaded(self, kind: str, version: str, refusals: int) -> None:

@@ -5,14 +5,14 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
 
 import extproc.config
-from controller.standalone.envoy import EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
+from controller.standalone.envoy import XDS_KINDS, EnvoyAdmin, EnvoyRefused, envoy_command, find_envoy
 from controller.standalone.faults import NotReady, Unwritable
 from controller.standalone.options import Options, Report
 from controller.standalone.probes import ask, check_bind, free_port, wait_until
@@ -55,6 +55,7 @@ class Gateway:
         self._pruning: asyncio.Task[None] | None = None
         self._changing = asyncio.Lock()
         self._hurried = False
+        self._listeners = 0
 
     @property
     def base_url(self) -> str:
@@ -69,6 +70,7 @@ class Gateway:
         Raises ``ChildFailed`` when one of them ends before that, ``NotReady`` when they take too long and
         ``EnvoyRefused`` when Envoy is up but without this configuration.
         """
+        self._hold(translation)
         self._write_envoy(translation.envoy)
         self.workspace.write_bytes(self.workspace.config, self._config_of(translation))
         self._write_static()
@@ -77,7 +79,7 @@ class Gateway:
         await self.envoy.start()
         await self._or_failure(wait_until(self._envoy_is_ready, "Envoy did not become ready", _START_LIMIT_S))
         # Envoy also gets ready without what it refused.
-        await self._or_failure(self._envoy_has(translation.envoy, 0, 0))
+        await self._or_failure(self._envoy_has(translation.envoy, {}))
         self._served = translation
         self.extproc.trust()
         self.envoy.trust()
@@ -90,17 +92,23 @@ class Gateway:
         """
         async with self._changing:
             served = self._served or translation
-            if self._served is not None and translation.config == served.config and translation.envoy == served.envoy:
+            if self._served is not None and _parts(translation) == _parts(served):
                 return False
             await self._stop_pruning()
+            before = served
             try:
+                # What Envoy shows must be there first; what the processor shows, once Envoy has agreed.
+                self._hold(before, translation, credentials=False)
                 await self._envoy_takes(translation.envoy)
+                # Those of the old configuration stay: exchanges that have begun may still need them.
+                self._hold(before, translation)
                 await self._extproc_takes(translation)
                 self._served = served = translation
             except OSError as error:
                 raise NotReady(f"Envoy does not answer ({error.strerror or error})") from None
             finally:
-                self._pruning = asyncio.create_task(self._prune(served.envoy))
+                self._hold(before, translation, served)
+                self._pruning = asyncio.create_task(self._prune(served))
             return True
 
     async def is_ready(self) -> bool:
@@ -140,11 +148,14 @@ class Gateway:
             path_prefix=self.options.path_prefix,
         )
         self.workspace.write(self.workspace.bootstrap, bootstrap(settings))
-        self.workspace.write(self.workspace.xds("lds"), listener(settings))
+        listeners = listener(settings)
+        self._listeners = len(listeners["resources"])
+        self.workspace.write(self.workspace.xds("lds"), listeners)
 
     def _write_envoy(self, config: EnvoyConfig) -> None:
-        """Clusters before the routes that name them."""
+        """Clusters before what names them."""
         self.workspace.write(self.workspace.xds("cds"), config.cds)
+        self.workspace.write(self.workspace.xds("ecds"), config.ecds)
         self.workspace.write(self.workspace.xds("rds"), config.rds)
         self._in_envoy = config
 
@@ -158,19 +169,23 @@ class Gateway:
         """Give Envoy these clusters and routes on top of those it has. What it does not take is taken back."""
         before = self._in_envoy or config
         wanted = merged(before, config)
-        clusters, routes = await self._envoy_admin.refusals("cds"), await self._envoy_admin.refusals("rds")
+        refusals = await self._envoy_refusals()
         self._write_envoy(wanted)
         try:
-            await self._envoy_has(wanted, clusters, routes)
+            await self._envoy_has(wanted, refusals)
         except (EnvoyRefused, NotReady):
             self._write_envoy(before)
             raise
         if not await self._envoy_admin.warmed():
             self._report("warning: the host name of a backend is not resolved yet; requests to it fail until it is")
 
-    async def _envoy_has(self, config: EnvoyConfig, cluster_refusals: int, route_refusals: int) -> None:
-        await self._envoy_admin.loaded("cds", str(config.cds["version_info"]), cluster_refusals)
-        await self._envoy_admin.loaded("rds", str(config.rds["version_info"]), route_refusals)
+    async def _envoy_refusals(self) -> Mapping[str, int]:
+        return {kind: await self._envoy_admin.refusals(kind) for kind in XDS_KINDS}
+
+    async def _envoy_has(self, config: EnvoyConfig, refusals: Mapping[str, int]) -> None:
+        documents = {"cds": config.cds, "ecds": config.ecds, "rds": config.rds}
+        for kind in XDS_KINDS:
+            await self._envoy_admin.loaded(kind, str(documents[kind]["version_info"]), refusals.get(kind, 0))
 
     async def _extproc_takes(self, translation: Translation) -> None:
         """Give extproc this configuration. What it does not take is taken back."""
@@ -190,8 +205,18 @@ class Gateway:
 
         await wait_until(is_served, "extproc did not load the new configuration", _RELOAD_LIMIT_S)
 
-    async def _prune(self, config: EnvoyConfig) -> None:
+    def _hold(self, *translations: Translation, credentials: bool = True) -> None:
+        """Have the secrets that these need and no others; of two with one name the later."""
+        if credentials:
+            needed = {name: value for each in translations for name, value in each.credentials.items()}
+            self.workspace.hold(self.workspace.credentials, needed)
+        needed = {name: value for each in translations for name, value in each.envoy_secrets.items()}
+        self.workspace.hold(self.workspace.envoy_secrets, needed)
+
+    async def _prune(self, served: Translation) -> None:
         await asyncio.sleep(self.options.linger_s)
+        config = served.envoy
+        self._hold(served)
         # Routes before the clusters that they name. Envoy has had all of this once, so it has no reason to refuse.
         self.workspace.write(self.workspace.xds("rds"), config.rds)
         with contextlib.suppress(OSError, NotReady, EnvoyRefused):
@@ -222,7 +247,7 @@ class Gateway:
         return (await ask(self.ports.extproc_admin, "/readyz"))[0] == 200
 
     async def _envoy_is_ready(self) -> bool:
-        return await self._envoy_admin.is_serving(self.options.workers)
+        return await self._envoy_admin.is_serving(self.options.workers, self._listeners)
 
     async def _is_idle(self) -> bool:
         return self._hurried or await self._envoy_admin.active_requests() == 0
@@ -230,6 +255,7 @@ class Gateway:
     def _extproc_program(self) -> Program:
         command = (
             *(sys.executable, "-P", "-m", "extproc", "--config", str(self.workspace.config)),
+            *("--credentials", str(self.workspace.credentials)),
             *("--listen", self.workspace.listen, "--admin", f"127.0.0.1:{self.ports.extproc_admin}"),
             *(
                 "--workers",
@@ -255,11 +281,13 @@ class Gateway:
 
 
 @asynccontextmanager
-async def running_gateway(options: Options, translation: Translation, report: Report) -> AsyncIterator[Gateway]:
+async def running_gateway(
+    options: Options, translation: Translation, report: Report, workspace: Workspace | None = None
+) -> AsyncIterator[Gateway]:
     """A gateway that answers requests; stopped at the end, with time for those that are under way.
 
-    Raises ``CannotListen``, ``Unwritable``, ``EnvoyMissing``, ``Unusable`` before anything was started, and what
-    ``Gateway.start`` raises.
+    ``workspace``: where its files are; None: in one that is gone at the end. Raises ``CannotListen``, ``Unwritable``,
+    ``EnvoyMissing``, ``Unusable`` before anything was started, and what ``Gateway.start`` raises.
     """
     ports = Ports(
         _port("--port", options.port, options.address),
@@ -268,8 +296,8 @@ async def running_gateway(options: Options, translation: Translation, report: Re
     )
     if options.access_log is not None:
         _check_append(options.access_log)
-    with temporary_workspace() as workspace:
-        gateway = Gateway(options, ports, workspace, report)
+    with contextlib.ExitStack() as stack:
+        gateway = Gateway(options, ports, workspace or stack.enter_context(temporary_workspace()), report)
         drain_s = 0.0
         try:
             await gateway.start(translation)
@@ -291,6 +319,11 @@ def _check_append(path: str) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NONBLOCK, 0o666))
     except OSError as error:
         raise Unwritable(f"--access-log {path}: {error.strerror or error}") from None
+
+
+def _parts(translation: Translation) -> tuple[object, ...]:
+    """What is written out of a translation."""
+    return translation.config, translation.envoy, dict(translation.credentials), dict(translation.envoy_secrets)
 
 
 def _counted(requests: int) -> str:

@@ -14,6 +14,7 @@ from controller.api import Finding, Severity, Subject
 from controller.api.reading import subject_of
 from controller.standalone.faults import Unreadable
 from extproc.config.errors import ConfigError
+from extproc.config.errors import Finding as ConfigFinding
 from extproc.config.yaml_reader import read_yaml
 
 STDIN = "-"
@@ -23,6 +24,7 @@ MAX_FILE_BYTES = 16 * 1024 * 1024
 
 # A line that begins with such a mark ends a document wherever it stands, in block scalars too (YAML 1.2.2, 9.1.2).
 _SEPARATOR = re.compile(r"^(?:---(?=[ \t\r\n]|\Z)|\.\.\.(?=[ \t\r\n]|\Z).*\n?)", re.MULTILINE)
+_VALUE_OF_A_SECRET = re.compile(r"(?:items\[[0-9]+\]\.)?(?:stringData|data)\b")
 _LAST_STEP = re.compile(r"(\.[^.\[\]]+|\[[^\[\]]*\])\Z")
 
 
@@ -47,7 +49,7 @@ class Manifest:
 
     file: str
     line: int
-    value: Mapping[str, Any]
+    value: Mapping[str, Any] = field(repr=False)
     lines: Mapping[str, int]
     root: str = ""
 
@@ -164,12 +166,19 @@ def _documents(file: str, text: str, notes: list[Note]) -> Iterator[Manifest]:
         # A text that ends too early is at fault after its last line; the reader of the message wants that line.
         last = part.rstrip().count("\n") + 1
         notes += [
-            Note(file, first_line + min(finding.line or 1, last), Severity.ERROR, finding.path, finding.reason)
+            Note(file, first_line + min(finding.line or 1, last), Severity.ERROR, finding.path, _discreet(finding))
             for finding in findings
         ]
         lines = {path: first_line + line for path, line in lines.items()}
         if value is not None:
             yield from _objects(file, value, lines, notes)
+
+
+def _discreet(finding: ConfigFinding) -> str:
+    """The reason, without the part of a password that some of YAML's would quote."""
+    if _VALUE_OF_A_SECRET.match(finding.path):
+        return "the value cannot be read; put it in quotes"
+    return finding.reason
 
 
 def _parts(text: str) -> Iterator[tuple[int, str]]:

@@ -10,5 +10,5 @@ from controller.translate.envoy.overlay import overlaid, parts_of
 
 def merged(old: EnvoyConfig, new: EnvoyConfig) -> EnvoyConfig:
     """Everything of both; where a name is in both, the new one."""
-    before = parts_of(old.rds, old.cds)
-    return EnvoyConfig(*overlaid(new.rds, new.cds, before, before))
+    before = parts_of(old.rds, old.cds, old.ecds)
+    return EnvoyConfig(*overlaid(new.rds, new.cds, new.ecds, before, before))

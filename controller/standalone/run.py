@@ -28,6 +28,7 @@ from controller.standalone.manifests import Manifests, read_manifests
 from controller.standalone.options import Plan, Report
 from controller.standalone.probes import check_bind
 from controller.standalone.watch import Sources
+from controller.standalone.workspace import Workspace, temporary_workspace
 
 #: How long after a failed change it is tried again.
 _RETRY_S = 1.0
@@ -52,6 +53,7 @@ class _Run:
         self._gateway: Gateway | None = None
         self._late: Compiled | None = None
         self._stop = asyncio.Event()
+        self._envoy_secrets: str | None = None
 
     async def until_stopped(self) -> None:
         serving = asyncio.create_task(self._with_provider())
@@ -93,8 +95,12 @@ class _Run:
 
     async def _serve(self, manifests: Manifests) -> None:
         started = time.monotonic()
-        first = self._compiled(manifests)
-        async with running_gateway(self._plan.options, first.translation, self._report) as gateway:
+        with temporary_workspace() as workspace:
+            self._envoy_secrets = str(workspace.envoy_secrets)
+            await self._serve_in(workspace, self._compiled(manifests), started)
+
+    async def _serve_in(self, workspace: Workspace, first: Compiled, started: float) -> None:
+        async with running_gateway(self._plan.options, first.translation, self._report, workspace) as gateway:
             self._gateway = gateway
             self._greet(gateway, first, time.monotonic() - started)
             tasks = [
@@ -155,7 +161,9 @@ class _Run:
 
     def _compiled(self, manifests: Manifests) -> Compiled:
         """What can be served. Raises ``Rejected``, ``NoRoutes`` or ``NoAuthorities`` for what cannot."""
-        result = compiled(manifests, self._plan.options.path_prefix, self._authorities)
+        result = compiled(
+            manifests, self._plan.options.path_prefix, self._authorities, envoy_secrets=self._envoy_secrets
+        )
         for note in result.notes:
             self._report(str(note))
         if result.errors:

@@ -38,8 +38,18 @@ class Workspace:
         """Envoy's ``-c`` file."""
         return self.root / "bootstrap.json"
 
+    @property
+    def credentials(self) -> Path:
+        """The processor's ``--credentials``."""
+        return self.root / "credentials"
+
+    @property
+    def envoy_secrets(self) -> Path:
+        """What Envoy finds by secret discovery."""
+        return self.root / "secrets"
+
     def xds(self, kind: str) -> Path:
-        """The file of one discovery service, ``lds``, ``rds`` or ``cds``."""
+        """The file of one discovery service, ``lds``, ``rds``, ``cds`` or ``ecds``."""
         return self.root / "xds" / f"{kind}.json"
 
     @property
@@ -61,10 +71,19 @@ class Workspace:
         if path.exists() and path.read_bytes() == content:
             return False
         # Not in the watched directory: its watchers would look up for a file that is not finished.
-        draft = self.root / f"{path.name}.draft"
+        draft = self.root / "draft"
+        draft.touch(mode=0o600)
         draft.write_bytes(content)
         draft.replace(path)
         return True
+
+    def hold(self, folder: Path, files: Mapping[str, bytes]) -> None:
+        """Have these files in one of the folders for secrets and no others, each of them whole, for our eyes only."""
+        for name, content in files.items():
+            self.write_bytes(folder / name, content)
+        for path in folder.iterdir():
+            if path.name not in files:
+                path.unlink()
 
 
 @contextmanager
@@ -72,8 +91,8 @@ def temporary_workspace() -> Iterator[Workspace]:
     """A directory for our eyes only, gone at the end. Raises ``Unusable`` when every path is too long for sockets."""
     root = _directory()
     try:
-        for name in ("extproc", "xds", "run"):
-            (root / name).mkdir()
+        for name in ("extproc", "xds", "run", "credentials", "secrets"):
+            (root / name).mkdir(mode=0o700)
         yield Workspace(root)
     finally:
         shutil.rmtree(root, ignore_errors=True)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from controller.api.route import RouteSpec
+from controller.translate.callers import Door
 from controller.translate.references import Choice, ResolvedBackend, ResolvedRoute, ResolvedRule
 from controller.translate.settings import Settings
 from extproc.config.schema import (
@@ -20,7 +21,12 @@ from extproc.config.schema import (
 
 def extproc_config(backends: Iterable[Backend], rules: Iterable[Rule], settings: Settings) -> Config:
     """The whole file. Its ``revision`` is 0: whoever writes it knows what was written before."""
-    return Config(version=settings.config_version, path_prefix=settings.path_prefix, backends=tuple(backends), rules=tuple(rules))
+    return Config(
+        version=settings.config_version,
+        path_prefix=settings.path_prefix,
+        backends=tuple(backends),
+        rules=tuple(rules),
+    )
 
 
 def config_backend(backend: ResolvedBackend) -> Backend:
@@ -28,7 +34,7 @@ def config_backend(backend: ResolvedBackend) -> Backend:
     spec = backend.read.spec
     assert spec is not None
     assert backend.upstream is not None
-    overrides, defaults, gcp = spec.capabilities, spec.defaults, spec.gcp
+    overrides, defaults, gcp = spec.capabilities, spec.defaults, spec.place
     return Backend(
         name=backend.name,
         output_schema=OutputSchema(schema_=spec.output_schema.schema_, version=spec.output_schema.version),
@@ -37,15 +43,16 @@ def config_backend(backend: ResolvedBackend) -> Backend:
         capabilities=None if overrides is None else CapabilityOverrides(**overrides.model_dump(exclude_none=True)),
         defaults=None if defaults is None else Defaults(**defaults.model_dump()),
         gcp=None if gcp is None else GoogleCloud(**gcp.model_dump()),
+        auth=backend.credential.auth,
     )
 
 
-def config_rules(route: ResolvedRoute) -> list[Rule]:
+def config_rules(route: ResolvedRoute, door: Door | None) -> list[Rule]:
     """A route's rules in their order."""
     spec, metadata = route.read.spec, route.read.metadata
     if spec is None or metadata is None:
         return []
-    return [_rule(spec, metadata.created or 0, rule) for rule in route.rules]
+    return [_rule(spec, metadata.created or 0, rule, door or Door()) for rule in route.rules]
 
 
 def config_bytes(part: Rule | Backend) -> bytes:
@@ -53,7 +60,7 @@ def config_bytes(part: Rule | Backend) -> bytes:
     return part.model_dump_json(by_alias=True, exclude_defaults=True).encode()
 
 
-def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
+def _rule(spec: RouteSpec, created: int, rule: ResolvedRule, door: Door) -> Rule:
     schema = spec.input_schema
     return Rule(
         name=rule.read.rule.name,
@@ -63,7 +70,8 @@ def _rule(spec: RouteSpec, created: int, rule: ResolvedRule) -> Rule:
         matches=rule.read.matches,
         backends=tuple(_choice(choice) for choice in rule.choices),
         stickiness=rule.read.rule.stickiness,
-        refusal=rule.refusal,
+        refusal=rule.refusal or door.refusal,
+        client_auth=door.client_auth,
         created=created,
     )
 

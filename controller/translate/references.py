@@ -1,13 +1,15 @@
 """What the objects name, followed: each rule with the backends it can really use."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from controller.api.durations import in_seconds, milliseconds
 from controller.api.findings import Finding, Severity
 from controller.api.reasons import Reason
 from controller.api.route import RouteBackendRef
 from controller.translate.canonical import digest
+from controller.translate.credentials import Credential, credential_of, maybe_unsaid, told
+from controller.translate.expressible import maybe_inexpressible
 from controller.translate.reading import ReadBackend, ReadRoute, ReadRule
 from controller.translate.snapshot import Snapshot
 from controller.translate.upstreams import Upstream, upstream_of
@@ -26,13 +28,15 @@ class ResolvedBackend:
     """A backend; without an ``upstream`` it is not in any configuration.
 
     Attributes:
-        fingerprint: changes with where the upstream is and with what it understands, and with nothing else.
+        fingerprint: changes with where the upstream is, with what it understands and with where its credential comes
+            from, and with nothing else.
     """
 
     read: ReadBackend
     upstream: Upstream | None
     findings: tuple[Finding, ...]
     fingerprint: str = ""
+    credential: Credential = field(default_factory=Credential)
 
     @property
     def name(self) -> str:
@@ -124,7 +128,9 @@ class Catalog:
         backend = self.maybe_backend(namespace, name)
         if backend is None:
             return f"missing {self.maybe_meant(namespace, name)}"
-        return "" if backend.upstream is not None else f"unusable {backend.findings[0]}"
+        if backend.upstream is None:
+            return f"unusable {backend.findings[0]}"
+        return "without credential" if backend.credential.is_missing else ""
 
 
 def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
@@ -133,16 +139,23 @@ def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
             return ResolvedBackend(read, None, (*read.findings, finding))
         case None:
             return ResolvedBackend(read, None, read.findings)
+        case _ if snapshot.settings.gateway is not None and (fault := maybe_inexpressible(read)) is not None:
+            return ResolvedBackend(read, None, (*read.findings, fault))
+        case _ if (fault := maybe_unsaid(read, snapshot)) is not None:
+            return ResolvedBackend(read, None, (*read.findings, fault))
         case upstream:
-            return ResolvedBackend(read, upstream, read.findings, _fingerprint(read, upstream))
+            credential = credential_of(read, upstream, snapshot)
+            findings = (*read.findings, *credential.findings)
+            return ResolvedBackend(read, upstream, findings, _fingerprint(read, upstream), credential)
 
 
 def _fingerprint(read: ReadBackend, upstream: Upstream) -> str:
     spec = read.spec
     assert spec is not None
-    place = upstream.endpoints, upstream.authority, upstream.tls_name
-    gcp = None if spec.gcp is None else spec.gcp.model_dump()
-    return digest([place, spec.output_schema.model_dump(), gcp])
+    place = upstream.endpoints, upstream.authority, upstream.tls_name, *upstream.traits
+    gcp = None if spec.place is None else spec.place.model_dump()
+    auth = () if spec.auth is None else (told(spec.auth),)
+    return digest([place, spec.output_schema.model_dump(), gcp, *auth])
 
 
 def resolve_route(read: ReadRoute, catalog: Catalog) -> ResolvedRoute:
@@ -174,6 +187,8 @@ def _rule(route: ReadRoute, read: ReadRule, catalog: Catalog) -> tuple[ResolvedR
                 findings.append(finding)
             case ResolvedBackend() as backend:
                 choices.append(Choice(backend.name, ref.weight, ref.model_name_override, timeout_ms))
+                if backend.credential.is_missing:
+                    findings.append(_without_credential(route, read, j))
     if choices:
         return ResolvedRule(read, source, tuple(choices)), [*findings, *_doubtful(route, read, choices)]
     if not findings:
@@ -224,6 +239,13 @@ def _doubtful(route: ReadRoute, read: ReadRule, choices: list[Choice]) -> Iterat
         if (first := seen.setdefault((ref.name, ref.model_name_override), j)) != j:
             message = f"{quoted(ref.name)} is backendRefs[{first}] already; both weights count"
             yield _warning(route, f"{path}[{j}].name", message, Reason.DUPLICATE_BACKEND)
+
+
+def _without_credential(route: ReadRoute, read: ReadRule, j: int) -> Finding:
+    name = quoted(read.rule.backend_refs[j].name)
+    path = f"spec.rules[{read.index}].backendRefs[{j}].name"
+    message = f"LLMBackend {name} lacks its credential, without which it answers 503; its own status says why"
+    return _warning(route, path, message, Reason.BACKEND_WITHOUT_CREDENTIAL)
 
 
 def _warning(route: ReadRoute, path: str, message: str, reason: Reason) -> Finding:

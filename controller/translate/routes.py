@@ -3,10 +3,11 @@
 Of a thousand routes one changes at a time; the others are the larger part of the work.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from controller.api.findings import Finding, Subject
+from controller.translate.callers import Door
 from controller.translate.canonical import digest_of
 from controller.translate.extproc_config import config_bytes, config_rules
 from controller.translate.reading import ReadRoute
@@ -18,11 +19,15 @@ from extproc.config.schema import Rule
 class CompiledRoute:
     """A route, its rules in the processor's configuration, and their digest. Depends on what it is made from alone."""
 
-    def __init__(self, read: ReadRoute, prospects: tuple[str, ...], catalog: Catalog) -> None:
+    def __init__(self, read: ReadRoute, prospects: tuple[str, ...], door: Door | None, catalog: Catalog) -> None:
         self.read = read
         self.prospects = prospects
-        self.resolved: ResolvedRoute = resolve_route(read, catalog)
-        self.rules: Sequence[Rule] = config_rules(self.resolved)
+        self.door = door
+        resolved = resolve_route(read, catalog)
+        if door is not None:
+            resolved = replace(resolved, findings=(*resolved.findings, *door.findings))
+        self.resolved: ResolvedRoute = resolved
+        self.rules: Sequence[Rule] = config_rules(resolved, door)
         self._part = digest_of(*map(config_bytes, self.rules))
         self._told: _Told | None = None
 
@@ -48,14 +53,16 @@ class Memory:
     def __init__(self) -> None:
         self._kept: dict[Subject, CompiledRoute] = {}
 
-    def compiled(self, reads: Iterable[ReadRoute], catalog: Catalog) -> list[CompiledRoute]:
+    def compiled(
+        self, reads: Iterable[ReadRoute], catalog: Catalog, doors: Mapping[Subject, Door]
+    ) -> list[CompiledRoute]:
         """Each of them, in their order; all others are forgotten."""
-        compiled = [self._compiled(read, catalog) for read in reads]
+        compiled = [self._compiled(read, doors.get(read.subject), catalog) for read in reads]
         self._kept = {each.read.subject: each for each in compiled}
         return compiled
 
-    def _compiled(self, read: ReadRoute, catalog: Catalog) -> CompiledRoute:
+    def _compiled(self, read: ReadRoute, door: Door | None, catalog: Catalog) -> CompiledRoute:
         kept, prospects = self._kept.get(read.subject), catalog.prospects(read)
-        if kept is not None and kept.read is read and kept.prospects == prospects:
+        if kept is not None and kept.read is read and kept.prospects == prospects and kept.door == door:
             return kept
-        return CompiledRoute(read, prospects, catalog)
+        return CompiledRoute(read, prospects, door, catalog)

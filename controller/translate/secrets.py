@@ -82,14 +82,19 @@ def secret_data(
 
 
 def secret_value(
-    asking: Asking, ref: SecretRef, usual_key: str, store: SecretStore, grants: frozenset[Grant]
+    asking: Asking,
+    ref: SecretRef,
+    usual_key: str,
+    store: SecretStore,
+    grants: frozenset[Grant],
+    kind: str = "Secret",
 ) -> bytes | Finding:
     """One key's value, when it may be used and is not empty; else what is wrong."""
-    data = secret_data(asking, ref, store, grants)
+    data = secret_data(asking, ref, store, grants, kind)
     if isinstance(data, Finding):
         return data
     key = ref.key or usual_key
-    where = f"Secret {quoted(ref.name)} in namespace {quoted(ref.namespace or asking.subject.namespace)}"
+    where = f"{kind} {quoted(ref.name)} in namespace {quoted(ref.namespace or asking.subject.namespace)}"
     if key not in data:
         guess = nearest(key, list(data))
         hint = f"; did you mean {quoted(guess)}?" if guess else f"; it has {', '.join(sorted(data)[:5]) or 'none'}"

@@ -16,6 +16,22 @@ IDLE_TIMEOUT_S = 900
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GatewaySettings:
+    """For Envoy Gateway mode.
+
+    Attributes:
+        controller: by which the objects are known as ours; the operator's namespace.
+        service, namespace: the processor's Service.
+        ports: its ports, one for each worker of a pod; Envoy shares the load among them.
+    """
+
+    controller: str
+    service: str
+    namespace: str
+    ports: tuple[int, ...] = (1063,)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """For ``translate``.
 
@@ -24,16 +40,23 @@ class Settings:
         cluster_domain: the DNS domain of the cluster's Services.
         ca_certificates: the file, on Envoy's machine, of the authorities that upstream certificates are checked
             against.
+        envoy_secrets: the directory, on Envoy's machine, of ``Translation.envoy_secrets``.
         idle_timeout_s: silence after which an upstream request is given up, in seconds.
+        local_endpoints: whether backends may be at addresses that mean Envoy's own machine or link (loopback, and the
+            metadata services of clouds); where others than its owner write backends they must not.
         config_version: the version of the processor's configuration that is written; what only a newer one can say is
             left out, and its status says so.
+        gateway: how Envoy Gateway serves the routes; None: the bundled Envoy does.
     """
 
     path_prefix: str = ""
     cluster_domain: str = "cluster.local"
     ca_certificates: str = "/etc/ssl/certs/ca-certificates.crt"
+    envoy_secrets: str = "/etc/envoy/secrets"
     idle_timeout_s: int = IDLE_TIMEOUT_S
+    local_endpoints: bool = True
     config_version: int = VERSION
+    gateway: GatewaySettings | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +67,8 @@ class ProxySettings:
         extproc: the addresses of the processor's workers: ``unix:///path``, ``host:port``, ``[v6]:port``. Names are
             looked up again and again and each of their addresses is an endpoint (a headless Service); they do not mix
             with paths.
-        lds, rds, cds: absolute paths of the three files. Their directories are watched for the swap of a ConfigMap
-            volume.
+        lds, rds, cds: absolute paths of three files. Their directories are watched for the swap of a ConfigMap volume.
+            A fourth, ``ecds``, stands beside ``cds``.
         address, port: where clients connect.
         admin_port: Envoy's admin interface, on loopback only. 0: any free port.
         node_id: Envoy's name for itself.
@@ -67,3 +90,9 @@ class ProxySettings:
     idle_timeout_s: int = IDLE_TIMEOUT_S
     max_connections: int = 50_000
     path_prefix: str = ""
+
+    @property
+    def ecds(self) -> str:
+        """The path of the file for ECDS: as that of ``cds``, with another name. Envoy does not start without it."""
+        folder, slash, name = self.cds.rpartition("/")
+        return f"{folder}{slash}ecds{name[name.rfind('.') :] if '.' in name else ''}"

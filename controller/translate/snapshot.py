@@ -11,12 +11,13 @@ from controller.api.reasons import Reason
 from controller.api.shape import GROUP
 from controller.translate.grants import GATEWAY_GROUP, Grant, read_grants
 from controller.translate.reading import ReadBackend, ReadRoute, read_backend, read_route
+from controller.translate.secret_documents import read_secrets
 from controller.translate.secrets import SecretStore
 from controller.translate.settings import Settings
 from extproc.config.errors import nearest, quoted
 
 #: Kinds that may stand in a file beside ours and are somebody else's to read.
-_SILENT = (("", "Secret"), ("", "ConfigMap"), ("", "Service"), ("", "Namespace"))
+_SILENT = (("", "Service"), ("", "Namespace"))
 
 _OURS = ("LLMRoute", "LLMBackend")
 
@@ -69,13 +70,15 @@ class Snapshot:
                 if shelves.setdefault(shelf, {}).setdefault(subject, obj) is not obj:
                     findings.append(_duplicate(subject))
         backends = shelves.get("Backend", {})
+        secrets, faults = read_secrets([*shelves.get("Secret", {}).values(), *shelves.get("ConfigMap", {}).values()])
         return cls(
             routes=tuple(map(read_route, shelves.get("LLMRoute", {}).values())),
             backends=tuple(map(read_backend, shelves.get("LLMBackend", {}).values())),
             targets={(subject.namespace, subject.name): obj for subject, obj in backends.items()},
             grants=frozenset(grant for obj in shelves.get("ReferenceGrant", {}).values() for grant in read_grants(obj)),
+            secrets=secrets,
             settings=settings or Settings(),
-            findings=tuple(findings),
+            findings=(*findings, *faults),
         )
 
 
@@ -92,6 +95,8 @@ def _maybe_shelf(obj: Mapping[str, Any]) -> str | None:
             return "Backend"
         case str(group), "ReferenceGrant" if group == GATEWAY_GROUP:
             return "ReferenceGrant"
+        case "", ("Secret" | "ConfigMap" as kind):
+            return str(kind)
         case _:
             return None
 

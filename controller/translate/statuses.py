@@ -108,6 +108,22 @@ def _conditions(findings: Sequence[Finding], programmed: Condition, *, followed:
     return accepted, resolved, programmed, *_warnings(findings)
 
 
+def unattached(status: ObjectStatus) -> ObjectStatus:
+    """The status of a route that names no Gateway, where Gateways serve the routes: nothing of it is served."""
+    if not status.part:
+        return status
+    message = "spec.parentRefs: there are none, and in Envoy Gateway mode nothing else serves a route"
+    return with_programmed(
+        replace(status, part=""), Condition(ConditionType.PROGRAMMED, "False", Reason.NO_PARENTS, message)
+    )
+
+
+def with_programmed(status: ObjectStatus, programmed: Condition) -> ObjectStatus:
+    """The status with another word on whether the object is in the configuration."""
+    conditions = (programmed if each.type is ConditionType.PROGRAMMED else each for each in status.conditions)
+    return replace(status, conditions=tuple(conditions))
+
+
 def with_warning(status: ObjectStatus, warning: Finding) -> ObjectStatus:
     """The status with one warning more, which only whoever writes the configuration can know."""
     findings = (*status.findings, warning)

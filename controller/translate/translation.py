@@ -1,31 +1,39 @@
 """The one pure function of the control plane: everything that is known in, everything that is to be written out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.api.findings import Finding, Severity, Subject
 from controller.api.reasons import Reason
+from controller.translate.callers import doors
 from controller.translate.canonical import canonical, digest_of
 from controller.translate.envoy.clusters import cluster_of, clusters_response
 from controller.translate.envoy.documents import Document
+from controller.translate.envoy.egress import proxy_clusters
+from controller.translate.envoy.jwt import extensions_response, key_set_clusters, provider_of
 from controller.translate.envoy.routes import routes_of, routes_response
+from controller.translate.expressible import maybe_unverifiable
 from controller.translate.extproc_config import config_backend, config_bytes, extproc_config
+from controller.translate.gateway_api import GatewayObjects, gateway_objects, is_attached
+from controller.translate.gateway_api.backends import host_of
 from controller.translate.overlap import overlaps
 from controller.translate.precedence import in_order
 from controller.translate.references import Catalog, ResolvedBackend, resolve_backends
 from controller.translate.routes import CompiledRoute, Memory
 from controller.translate.secrets import SecretFiles
+from controller.translate.settings import Settings
 from controller.translate.snapshot import Snapshot
-from controller.translate.statuses import ObjectStatus, backend_status
+from controller.translate.statuses import ObjectStatus, backend_status, unattached
 from extproc.config.schema import Backend, Config
 
 
 @dataclass(frozen=True, slots=True)
 class EnvoyConfig:
-    """The two files that change: DiscoveryResponses for filesystem xDS."""
+    """The three files that change: DiscoveryResponses for filesystem xDS."""
 
     rds: Document
     cds: Document
+    ecds: Document
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +42,10 @@ class Translation:
 
     Attributes:
         config: the processor's configuration, with revision 0.
-        envoy: the routes and clusters of the bundled Envoy.
+        envoy: the routes, clusters and token providers of the bundled Envoy.
         statuses: one for each route and backend, by kind, namespace and name.
         stray: findings about objects that have no status, from the snapshot.
+        gateway: the objects for Envoy Gateway; none where the bundled Envoy serves.
         credentials: the files of the processor's credentials directory.
         envoy_secrets: the files of Envoy's secrets directory (SDS resources).
     """
@@ -45,6 +54,7 @@ class Translation:
     envoy: EnvoyConfig
     statuses: tuple[ObjectStatus, ...]
     stray: tuple[Finding, ...]
+    gateway: GatewayObjects = field(default_factory=GatewayObjects)
     credentials: SecretFiles = field(default_factory=SecretFiles)
     envoy_secrets: SecretFiles = field(default_factory=SecretFiles)
 
@@ -62,19 +72,50 @@ def translate(snapshot: Snapshot, memory: Memory | None = None) -> Translation:
     """
     settings = snapshot.settings
     backends = resolve_backends(snapshot)
-    routes = (memory or Memory()).compiled(in_order(snapshot.routes), Catalog(backends))
-    entries = {name: config_backend(backend) for name, backend in backends.items() if backend.upstream is not None}
-    clusters = {name: cluster_of(backends[name], settings.ca_certificates) for name in entries}
+    entrances = doors(snapshot)
+    routes = (memory or Memory()).compiled(in_order(snapshot.routes), Catalog(backends), entrances)
+    entries = {name: _entry(backend, settings) for name, backend in backends.items() if backend.upstream is not None}
+    served = [route for route in routes if is_attached(route.resolved, settings.gateway)]
+    clusters = {name: cluster_of(backends[name], settings) for name in entries}
+    upstreams = [backend.upstream for backend in backends.values() if backend.upstream is not None]
+    providers = {door.provider.name: door.provider for door in entrances.values() if door.provider is not None}
     choices = {choice for route in routes for rule in route.resolved.rules for choice in rule.choices}
     return Translation(
-        config=extproc_config(entries.values(), (rule for route in routes for rule in route.rules), settings),
+        config=extproc_config(entries.values(), (rule for route in served for rule in route.rules), settings),
         envoy=EnvoyConfig(
             rds=routes_response(routes_of(choices, backends, settings.idle_timeout_s)),
-            cds=clusters_response(clusters.values()),
+            cds=clusters_response(
+                [
+                    *clusters.values(),
+                    *proxy_clusters(upstreams),
+                    *key_set_clusters(providers.values(), settings.ca_certificates),
+                ]
+            ),
+            ecds=extensions_response({name: provider_of(provider) for name, provider in providers.items()}),
         ),
-        statuses=_statuses(routes, backends, entries, clusters),
+        statuses=_statuses(routes, backends, entries, clusters, settings),
+        gateway=gateway_objects([route.resolved for route in served], backends, settings.gateway, settings.path_prefix),
+        envoy_secrets=SecretFiles(
+            {made.file: made.content for one in upstreams if (made := one.tls.certificate) is not None}
+        ),
         stray=tuple(sorted(snapshot.findings, key=lambda finding: (finding.subject, finding.reason))),
+        credentials=SecretFiles(
+            _credentials(backends.values()) | dict(door.file for door in entrances.values() if door.file is not None)
+        ),
     )
+
+
+def _credentials(backends: Iterable[ResolvedBackend]) -> dict[str, bytes]:
+    return {file: content for backend in backends for file, content in backend.credential.files.items()}
+
+
+def _entry(backend: ResolvedBackend, settings: Settings) -> Backend:
+    """A backend as the processor knows it; the host is the one that its Envoy sends."""
+    entry = config_backend(backend)
+    assert backend.upstream is not None
+    if settings.gateway is None or (host := host_of(backend.upstream)) is None:
+        return entry
+    return entry.model_copy(update={"host": host})
 
 
 def _statuses(
@@ -82,15 +123,34 @@ def _statuses(
     backends: Mapping[str, ResolvedBackend],
     entries: Mapping[str, Backend],
     clusters: Mapping[str, Document],
+    settings: Settings,
 ) -> tuple[ObjectStatus, ...]:
     shadows = overlaps([route.resolved for route in routes])
     used = {choice.backend for route in routes for rule in route.resolved.rules for choice in rule.choices}
-    statuses = [route.status(shadows[i]) for i, route in enumerate(routes)]
+    statuses = [route.status([*shadows[i], *_unsaid(route, settings)]) for i, route in enumerate(routes)]
+    statuses = [
+        status if is_attached(route.resolved, settings.gateway) else unattached(status)
+        for route, status in zip(routes, statuses, strict=True)
+    ]
     for name, backend in backends.items():
         part = digest_of(config_bytes(entries[name]), canonical(clusters[name])) if name in entries else ""
         unused = [_unused(backend.read.subject)] if name in entries and name not in used else []
-        statuses.append(backend_status(backend, unused, part))
+        statuses.append(backend_status(backend, [*unused, *_unchecked(backend)], part))
     return tuple(sorted(statuses, key=lambda status: status.subject))
+
+
+def _unchecked(backend: ResolvedBackend) -> list[Finding]:
+    if backend.upstream is None or backend.upstream.tls.verify:
+        return []
+    message = "any certificate is taken: whoever is on the way reads requests, keys and answers"
+    path = "spec.endpoint.tls.insecureSkipVerify"
+    return [Finding(backend.read.subject, path, message, Reason.CERTIFICATE_UNCHECKED, Severity.WARNING)]
+
+
+def _unsaid(route: CompiledRoute, settings: Settings) -> list[Finding]:
+    """What Envoy Gateway cannot be told."""
+    found = None if settings.gateway is None else maybe_unverifiable(route.read)
+    return [] if found is None else [found]
 
 
 def _unused(subject: Subject) -> Finding:

@@ -1,17 +1,26 @@
 """Where a backend is: from its reference or its address to what Envoy connects to."""
 
-from dataclasses import dataclass
-from ipaddress import ip_address
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
 
-from controller.api.backend import ENVOY_GATEWAY_GROUP, BackendRef, Endpoint
-from controller.api.findings import Finding
+from controller.api.backend import ENVOY_GATEWAY_GROUP, BackendRef
+from controller.api.endpoint import Endpoint
+from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
 from controller.translate.foreign_backends import UnusableBackend, read_foreign_backend
 from controller.translate.grants import Grant, permits
 from controller.translate.reading import ReadBackend
 from controller.translate.services import open_ports
 from controller.translate.snapshot import Snapshot
+from controller.translate.upstream_tls import UpstreamTls, read_tls
 from extproc.config.errors import nearest, quoted
+
+#: The names under which machines know themselves and clouds their metadata service
+#: (https://cloud.google.com/compute/docs/metadata/querying-metadata, 2026-11-23).
+_LOCAL_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "metadata.google.internal", "metadata"})
+#: Those of AWS, Azure's wire server and Alibaba, which no rule about addresses covers
+#: (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html, 2026-11-23).
+_METADATA_ADDRESSES = frozenset(map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,12 +32,24 @@ class Upstream:
         authority: the Host header, with the port where it is not the scheme's own.
         tls_name: the name or address that the certificate must be for; None without TLS.
         many: each address behind a name is an endpoint of its own (the pods of a headless Service).
+        tls: what differs from the usual where there is TLS.
+        proxy: host and port of the HTTP proxy that connections are made through.
     """
 
     endpoints: tuple[tuple[str, int], ...]
     authority: str
     tls_name: str | None
     many: bool = False
+    tls: UpstreamTls = field(default_factory=UpstreamTls)
+    proxy: tuple[str, int] | None = None
+
+    @property
+    def traits(self) -> tuple[str, ...]:
+        """What else tells it from another at the same place, less the contents of certificates; usually nothing."""
+        told = [f"proxy {self.proxy}"] if self.proxy is not None else []
+        told += [] if self.tls.verify else ["unchecked"]
+        told += [] if self.tls.certificate is None else [self.tls.certificate.file]
+        return tuple(told)
 
     @property
     def target(self) -> str:
@@ -40,10 +61,25 @@ class Upstream:
 
 def upstream_of(backend: ReadBackend, snapshot: Snapshot) -> Upstream | Finding | None:
     """The upstream, the reason why there is none, or None for a backend that is not valid anyway."""
+    upstream = _upstream_of(backend, snapshot)
+    if not isinstance(upstream, Upstream) or snapshot.settings.local_endpoints:
+        return upstream
+    by_address = backend.spec is not None and backend.spec.endpoint is not None
+    if upstream.proxy is not None and is_local(upstream.proxy[0]):
+        host, path = upstream.proxy[0], "spec.endpoint.proxy.hostname"
+    elif found := [host for host, _ in upstream.endpoints if is_local(host)]:
+        host, path = found[0], "spec.endpoint.hostname" if by_address else "spec.backendRef.name"
+    else:
+        return upstream
+    message = f"{quoted(host)} is on Envoy's own machine or link, where this cluster's backends may not be"
+    return Finding(backend.subject, path, message, Reason.TARGET_NOT_PERMITTED)
+
+
+def _upstream_of(backend: ReadBackend, snapshot: Snapshot) -> Upstream | Finding | None:
     if backend.spec is None:
         return None
     if backend.spec.endpoint is not None:
-        return _by_address(backend.spec.endpoint)
+        return _by_address(backend.subject, backend.spec.endpoint, snapshot)
     assert backend.spec.backend_ref is not None
     return _by_reference(backend, backend.spec.backend_ref, snapshot)
 
@@ -57,15 +93,39 @@ def is_address(host: str) -> bool:
     return True
 
 
+def is_local(host: str) -> bool:
+    """Whether a host means the machine or the link of whoever connects, as far as its name tells.
+
+    A name of somebody's own that leads there is not seen: what Envoy may reach is for the network to say.
+    """
+    try:
+        found = ip_address(host)
+    except ValueError:
+        name = host.rstrip(".")
+        return name in _LOCAL_NAMES or name.endswith(".localhost")
+    plain = found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
+    return plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain in _METADATA_ADDRESSES
+
+
 def bracketed(host: str) -> str:
     """A host as it stands before a port."""
     return f"[{host}]" if ":" in host else host
 
 
-def _by_address(endpoint: Endpoint) -> Upstream:
-    tls_name = endpoint.hostname if endpoint.uses_tls else None
+def _by_address(subject: Subject, endpoint: Endpoint, snapshot: Snapshot) -> Upstream | Finding:
+    tls = read_tls(subject, endpoint, snapshot)
+    if isinstance(tls, Finding):
+        return tls
+    host, port, proxy = endpoint.hostname, endpoint.port, endpoint.proxy
+    tls_name = None
+    if endpoint.uses_tls:
+        tls_name = (endpoint.tls.sni if endpoint.tls is not None else None) or host
     return Upstream(
-        ((endpoint.hostname, endpoint.port),), _authority(endpoint.hostname, endpoint.port, tls_name), tls_name
+        ((host, port),),
+        _authority(host, port, tls_name),
+        tls_name,
+        tls=tls,
+        proxy=None if proxy is None else (proxy.hostname, proxy.port),
     )
 
 

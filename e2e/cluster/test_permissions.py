@@ -13,6 +13,7 @@ from e2e.support.accounts import grant, make_namespace, withdraw, without_verb
 from e2e.support.api import Api, Object
 from e2e.support.audit import Request
 from e2e.support.control_plane import ControlPlane
+from e2e.support.data_plane import CREDENTIALS, ENVOY_SECRETS
 from e2e.support.foreign import foreign_definition
 from e2e.support.kubectl import Kubectl
 from e2e.support.operators import ACCOUNT, Operator, running_operator
@@ -75,13 +76,14 @@ def test_a_role_is_enough(control_plane: ControlPlane, namespace: str, tmp_path:
 
 @pytest.mark.usefixtures("rights")
 def test_the_cluster_wide_rights_are_enough(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    """Everything that it asks for is granted by the example, and it never reads a Secret."""
+    """Everything that it asks for is granted by the example, and it reads no Secret but its own."""
     with ready_operator(control_plane, tmp_path, namespace) as operator:
         apply_some(control_plane.admin, namespace)
         until_says(control_plane.admin, "LLMRoute", namespace, "route", WRITTEN)
 
     assert refused(operator) == []
-    assert [each for each in operator.asked() if each.resource.startswith("secrets")] == []
+    secrets = {(each.namespace, each.name) for each in operator.asked() if each.resource.startswith("secrets")}
+    assert secrets == {(namespace, CREDENTIALS), (namespace, ENVOY_SECRETS)}
 
 
 @pytest.mark.parametrize("at_first", ["absent", "denied"])

@@ -39,6 +39,7 @@ _OURS = "/apis/aigateway.envoyproxy.io/v1alpha1"
 PLACES: Mapping[str, Place] = {
     "Namespace": Place(_CORE, "namespaces", namespaced=False),
     "ConfigMap": Place(_CORE, "configmaps"),
+    "Endpoints": Place(_CORE, "endpoints"),
     "Event": Place(_CORE, "events"),
     "Pod": Place(_CORE, "pods"),
     "Secret": Place(_CORE, "secrets"),
@@ -49,9 +50,14 @@ PLACES: Mapping[str, Place] = {
     "ClusterRole": Place(_RBAC, "clusterroles", namespaced=False),
     "ClusterRoleBinding": Place(_RBAC, "clusterrolebindings", namespaced=False),
     "CustomResourceDefinition": Place("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False),
+    "Deployment": Place("/apis/apps/v1", "deployments"),
+    "ReplicaSet": Place("/apis/apps/v1", "replicasets"),
     "Lease": Place("/apis/coordination.k8s.io/v1", "leases"),
     "ReferenceGrant": Place("/apis/gateway.networking.k8s.io/v1beta1", "referencegrants"),
     "Backend": Place("/apis/gateway.envoyproxy.io/v1alpha1", "backends"),
+    "HTTPRoute": Place("/apis/gateway.networking.k8s.io/v1", "httproutes"),
+    "EnvoyExtensionPolicy": Place("/apis/gateway.envoyproxy.io/v1alpha1", "envoyextensionpolicies"),
+    "HTTPRouteFilter": Place("/apis/gateway.envoyproxy.io/v1alpha1", "httproutefilters"),
     "LLMRoute": Place(_OURS, "llmroutes"),
     "LLMBackend": Place(_OURS, "llmbackends"),
 }
@@ -79,6 +85,10 @@ class Api:
     def create(self, body: Object) -> dict[str, Any]:
         """POST."""
         return self._object("POST", _place(body).path(_namespace(body)), body)
+
+    def post(self, path: str, body: Object) -> dict[str, Any]:
+        """POST to a subresource, such as a pod's binding."""
+        return self._object("POST", path, body)
 
     def apply(self, body: Object, manager: str = "e2e", subresource: str | None = None) -> dict[str, Any]:
         """Server-side apply, forced."""

@@ -19,13 +19,13 @@ class Certificates:
 
 
 def make_certificates(folder: Path) -> Certificates:
-    """Make them in ``folder``, for 127.0.0.1 and localhost, valid for two days."""
+    """Make them in ``folder``, for 127.0.0.1, the Service's 10.0.0.1 and localhost, valid for two days."""
     folder.mkdir()
     ca_key, request, extensions = folder / "ca.key", folder / "server.csr", folder / "server.ext"
     made = Certificates(
         *(folder / name for name in ("ca.crt", "server.crt", "server.key", "account.key", "account.pub"))
     )
-    extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
+    extensions.write_text("subjectAltName=IP:127.0.0.1,IP:10.0.0.1,DNS:localhost\nextendedKeyUsage=serverAuth\n")
     for key in (ca_key, made.server_key, made.account_key):
         _openssl(*_P256, "-out", key)
     constraints = ("-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")

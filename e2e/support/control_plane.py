@@ -20,7 +20,10 @@ from e2e.support.programs import Programs
 from tests.support.waiting import until
 
 _START_S = 60.0
-_CONTROLLERS = "garbagecollector,namespace,serviceaccount,serviceaccount-token,root-ca-cert-publisher"
+_CONTROLLERS = (
+    "garbagecollector,namespace,serviceaccount,serviceaccount-token,root-ca-cert-publisher,"
+    "deployment,replicaset,endpoint"
+)
 
 
 class ControlPlane:

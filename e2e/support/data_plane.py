@@ -3,7 +3,7 @@
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,7 @@ from tests.support.running_envoy import RunningEnvoy, envoy_on
 from tests.support.waiting import until
 
 EXTPROC_MAP, ENVOY_MAP = "llmroute-extproc", "llmroute-envoy"
+CREDENTIALS, ENVOY_SECRETS = "llmroute-credentials", "llmroute-envoy-secrets"
 #: Pods have addresses of their own and equal ports; these addresses are loopback's too.
 _FIRST_ADDRESS = 11
 
@@ -29,6 +30,7 @@ class ExtprocPod:
     address: str
     admin_port: int
     volume: Volume
+    credentials: Volume
     process: Process
 
     def config(self) -> dict[str, Any]:
@@ -72,13 +74,16 @@ def admin_port() -> int:
 
 
 @contextmanager
-def running_data_plane(kubelet: Kubelet, folder: Path, admin: int, pods: int = 1) -> Iterator[DataPlane]:
+def running_data_plane(
+    kubelet: Kubelet, folder: Path, admin: int, pods: int = 1, log_level: str = "info"
+) -> Iterator[DataPlane]:
     """Starts when both ConfigMaps are there, as their pods would, and is entered when all of it is ready."""
     grpc = free_port()
     with ExitStack() as stack:
         envoy_volume = kubelet.mount(ENVOY_MAP, folder / "envoy-volume")
         addresses = [f"127.0.0.{_FIRST_ADDRESS + index}" for index in range(pods)]
-        made = [_start(kubelet, folder, f"extproc-{i}", at, (grpc, admin)) for i, at in enumerate(addresses)]
+        flags = ("--log-level", log_level)
+        made = [_start(kubelet, folder, f"extproc-{i}", at, (grpc, admin), flags) for i, at in enumerate(addresses)]
         for pod in made:
             stack.callback(pod.process.close)
         for pod in made:
@@ -94,11 +99,15 @@ def running_data_plane(kubelet: Kubelet, folder: Path, admin: int, pods: int = 1
         yield DataPlane(envoy, envoy_volume, made)
 
 
-def _start(kubelet: Kubelet, folder: Path, name: str, address: str, ports: tuple[int, int]) -> ExtprocPod:
+def _start(
+    kubelet: Kubelet, folder: Path, name: str, address: str, ports: tuple[int, int], flags: Sequence[str]
+) -> ExtprocPod:
     volume = kubelet.mount(EXTPROC_MAP, folder / f"{name}-volume")
+    credentials = kubelet.mount(CREDENTIALS, folder / f"{name}-credentials", "Secret")
     volume.wait()
+    credentials.wait()
     grpc, admin = ports
     command: list[str | Path] = [sys.executable, "-m", "extproc", "--config", volume.mount / "config.yaml"]
     command += ["--listen", f"{address}:{grpc}", "--admin", f"{address}:{admin}"]
-    command += ["--shutdown-grace", "0", "--drain-timeout", "2", "--log-level", "info"]
-    return ExtprocPod(name, address, admin, volume, Process(name, command, folder))
+    command += ["--credentials", credentials.mount, "--shutdown-grace", "0", "--drain-timeout", "2", *flags]
+    return ExtprocPod(name, address, admin, volume, credentials, Process(name, command, folder))

@@ -1,4 +1,4 @@
-"""What a kubelet would do for our pods: project ConfigMaps into directories, and say of pods where and how they are."""
+"""What a kubelet would do for our pods: project volumes into directories, and say of pods where and how they are."""
 
 import base64
 import threading
@@ -18,18 +18,18 @@ _RETRY_S = 0.1
 
 
 class Volume:
-    """A mounted ConfigMap, kept up to date from a thread.
+    """A mounted ConfigMap or Secret, kept up to date from a thread.
 
     ``delay_s`` lies between the first change that was not seen yet and the swap, which brings the newest content, as a
-    kubelet's rounds do; it may be set at any time. A deleted ConfigMap leaves the content as it is.
+    kubelet's rounds do; it may be set at any time. A deleted object leaves the content as it is.
     """
 
-    def __init__(self, api: Api, namespace: str, name: str, mount: Path) -> None:
+    def __init__(self, api: Api, namespace: str, kind: str, name: str, mount: Path) -> None:
         self.mount = mount
         #: The moments of the swaps so far, monotonic seconds.
         self.swaps: list[float] = []
         self._volume = ConfigMapVolume(mount)
-        self._api, self._namespace, self._name = api, namespace, name
+        self._api, self._namespace, self._kind, self._name = api, namespace, kind, name
         self._newest: Object | None = None
         self._changed = threading.Condition()
         self._delay_s = 0.0
@@ -52,7 +52,7 @@ class Volume:
 
     def wait(self) -> None:
         """Returns when there is something: before that no kubelet would start the pod."""
-        until(lambda: self.swaps, f"nobody wrote the ConfigMap {self._name}", 30)
+        until(lambda: self.swaps, f"nobody wrote the {self._kind} {self._name}", 30)
 
     def close(self) -> None:
         """Stop following."""
@@ -69,7 +69,7 @@ class Volume:
         selector = {"fieldSelector": f"metadata.name={self._name}"}
         while not self._ended:
             try:
-                for found in self._api.list("ConfigMap", self._namespace, **selector):
+                for found in self._api.list(self._kind, self._namespace, **selector):
                     self._saw(found)
                     self._listen(found["metadata"]["resourceVersion"], selector)
             except (OSError, HTTPException, Refused):
@@ -77,7 +77,7 @@ class Volume:
             time.sleep(_RETRY_S)
 
     def _listen(self, since: str, selector: Mapping[str, str]) -> None:
-        watch = self._api.watch("ConfigMap", self._namespace, since, **selector)
+        watch = self._api.watch(self._kind, self._namespace, since, **selector)
         try:
             with self._changed:
                 self._watch = watch
@@ -123,9 +123,9 @@ class Kubelet:
         self.namespace = namespace
         self._open = ExitStack()
 
-    def mount(self, config_map: str, mount: Path) -> Volume:
-        """A volume of a pod."""
-        volume = Volume(self.api, self.namespace, config_map, mount)
+    def mount(self, config_map: str, mount: Path, kind: str = "ConfigMap") -> Volume:
+        """A volume of a pod; ``kind`` may be ``Secret``."""
+        volume = Volume(self.api, self.namespace, kind, config_map, mount)
         self._open.callback(volume.close)
         return volume
 
@@ -179,7 +179,9 @@ def running_kubelet(api: Api, namespace: str) -> Iterator[Kubelet]:
 
 
 def files_of(config_map: Mapping[str, Any]) -> dict[str, bytes]:
-    """What a container would see of a ConfigMap."""
+    """What a container would see of a ConfigMap or a Secret."""
+    if config_map.get("type"):
+        return {name: base64.b64decode(data) for name, data in (config_map.get("data") or {}).items()}
     texts = {name: text.encode() for name, text in (config_map.get("data") or {}).items()}
     return texts | {name: base64.b64decode(data) for name, data in (config_map.get("binaryData") or {}).items()}
 

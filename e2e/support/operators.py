@@ -42,7 +42,9 @@ class Operator(Process):
         self.renew_token()
         config = plane.kubeconfig(folder / f"{name}.kubeconfig", self.token, url, self.namespace)
         command = [sys.executable, "-m", "controller", "operator", "--kubeconfig", str(config)]
-        command += ["--own-namespace", self.namespace, "--identity", name, "--http", f"127.0.0.1:{self.http}", *flags]
+        command += ["--own-namespace", self.namespace, "--identity", name, "--http", f"127.0.0.1:{self.http}"]
+        # The upstreams of these runs are on this machine.
+        command += ["--local-endpoints", *flags]
         super().__init__(name, command, folder)
 
     def renew_token(self) -> None:

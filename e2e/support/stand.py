@@ -95,6 +95,10 @@ class Stand:
         """What a ConfigMap holds, as a container would see it."""
         return files_of(self.api.get("ConfigMap", self.namespace, config_map))
 
+    def files_of_secret(self, name: str) -> dict[str, bytes]:
+        """What a Secret of the operator's namespace holds, as a container would see it."""
+        return files_of(self.api.get("Secret", self.namespace, name))
+
     def config(self) -> dict[str, Any]:
         """What the extproc ConfigMap holds."""
         return load(self.files(EXTPROC_MAP)["config.yaml"]).model_dump(mode="json", by_alias=True)
@@ -102,9 +106,15 @@ class Stand:
 
 @contextmanager
 def running_stand(
-    plane: ControlPlane, folder: Path, namespace: str, *flags: str, url: str | None = None, pods: int = 1
+    plane: ControlPlane,
+    folder: Path,
+    namespace: str,
+    *flags: str,
+    url: str | None = None,
+    pods: int = 1,
+    log_level: str = "info",
 ) -> Iterator[Stand]:
-    """All of it, ready. ``flags`` are the operator's, ``url`` is its way to the API server."""
+    """All of it, ready. ``flags`` are the operator's, ``url`` is its way to the API server, ``log_level`` the pods'."""
     with ExitStack() as stack:
         make_namespace(plane.admin, namespace)
         granted = grant(plane.admin, "cluster-wide.yaml", {_NAMESPACE: namespace})
@@ -115,7 +125,7 @@ def running_stand(
         flags = ("--extproc-admin-port", str(admin), *flags)
         operator = stack.enter_context(running_operator(plane, folder, account, *flags, url=url))
         operator.wait_ready()
-        data = stack.enter_context(running_data_plane(kubelet, folder, admin, pods))
+        data = stack.enter_context(running_data_plane(kubelet, folder, admin, pods, log_level))
         yield Stand(plane, namespace, folder, kubelet, operator, data)
 
 

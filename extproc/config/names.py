@@ -48,12 +48,27 @@ METADATA_KEYS = (
     "backend",
     "route",
     "client_dialect",
+    "caller",
 )
+
+#: Dynamic metadata namespace in which Envoy's ``jwt_authn`` filter says what it found, listed in the filter's
+#: ``forwarding_namespaces``. It is fixed there.
+VERIFIED_NAMESPACE = "envoy.filters.http.jwt_authn"
 
 
 def gateway_headers(backend_header: str, model_header: str) -> tuple[str, ...]:
     """Every header a client can never set, lower-case: stripped by Envoy on the way in and by the processor again."""
     return tuple(dict.fromkeys((backend_header.lower(), model_header.lower(), BACKEND_HEADER, *MODEL_HEADERS)))
+
+
+def verified_token(provider: str) -> str:
+    """The key in ``VERIFIED_NAMESPACE`` of the claims of a token that was verified (``payload_in_metadata``)."""
+    return provider
+
+
+def failed_token(provider: str) -> str:
+    """The key in ``VERIFIED_NAMESPACE`` of why a token was not (``failed_status_in_metadata``)."""
+    return f"failed:{provider}"
 
 
 def keyed(key: str, fingerprint: str | None) -> str:

@@ -1,6 +1,6 @@
 """A credential as an exchange meets it: already fetched, already checked. Nothing here shows its value by ``repr``."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -15,11 +15,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class AwsKeys:
-    """What AWS Signature Version 4 signs with. ``session_token``: for temporary ones."""
+    """What AWS Signature Version 4 signs with. ``session_token``: for temporary ones.
+
+    ``derived`` is for ``sigv4`` alone: the key of a day, which depends on nothing else and goes where these keys go.
+    Who holds credentials keeps one object for as long as the keys are the same.
+    """
 
     access_key_id: str
     secret_access_key: str
     session_token: str | None = None
+    derived: dict[str, bytes] = field(default_factory=dict, init=False, compare=False)
 
     def __repr__(self) -> str:
         return "AwsKeys(...)"

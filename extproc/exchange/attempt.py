@@ -30,7 +30,8 @@ class Outgoing(Struct):
 class Answer(Struct):
     """What a whole response body becomes. ``body`` None leaves the upstream's bytes.
 
-    ``lost``: paths of the upstream's answer that the client's dialect cannot hold.
+    ``lost``: paths of the upstream's answer that the client's dialect cannot hold. ``note``: what the log says of an
+    error, where that is not what the client is told.
     """
 
     status: int | None = None
@@ -40,6 +41,7 @@ class Answer(Struct):
     model: str | None = None
     error: ApiError | None = None
     lost: tuple[str, ...] = ()
+    note: str = ""
 
 
 class Flow(Protocol):

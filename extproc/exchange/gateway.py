@@ -11,6 +11,7 @@ from extproc.config.auth import Auth
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
 from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
+from extproc.exchange.header_names import credential_headers
 from extproc.platforms.contract import Place, Platform
 from extproc.registry import platform
 from extproc.routing.index import Choice, Index, compile_index
@@ -23,6 +24,7 @@ class Gateway:
     Attributes:
         config: the configuration less its rules and backends, which the index holds in a tenth of the memory.
         owned_headers: names that a client can never set.
+        withheld_headers: those, and every name in which somebody might show a key: no client's goes on by itself.
         rules: JSON text of the rules with their provenance, for the admin page.
         models: the names that stand in the configuration itself, in exact matches and overrides.
         auths: the backends that are shown a credential of the gateway's own, by name.
@@ -35,6 +37,7 @@ class Gateway:
     rule_count: int
     rules: bytes
     models: frozenset[str]
+    withheld_headers: frozenset[str]
     auths: Mapping[str, Auth]
     callers: frozenset[str]
 
@@ -44,14 +47,17 @@ class Gateway:
 
         Raises ``ConfigError`` (a bad regular expression).
         """
+        auths = {backend.name: backend.auth for backend in config.backends if backend.auth is not None}
+        owned = frozenset(gateway_headers(config.backend_routing_header_key, config.model_name_header_key))
         return cls(
             config=config.model_copy(update={"rules": (), "backends": ()}),
             index=compile_index(config),
-            owned_headers=frozenset(gateway_headers(config.backend_routing_header_key, config.model_name_header_key)),
+            owned_headers=owned,
             rule_count=len(config.rules),
             rules=msgspec.json.encode([_summary(i, rule) for i, rule in enumerate(config.rules)]),
             models=_known_models(config),
-            auths={backend.name: backend.auth for backend in config.backends if backend.auth is not None},
+            withheld_headers=owned | credential_headers(auths.values()),
+            auths=auths,
             callers=frozenset(
                 rule.client_auth.api_keys.file
                 for rule in config.rules

@@ -20,13 +20,14 @@ from typing import Any, ClassVar
 from extproc.conversation.errors import ApiError, ClientError, Kind, UpstreamError
 from extproc.conversation.response import NO_USAGE, Usage
 from extproc.dialects.contract import ClientDialect
-from extproc.exchange import replies
-from extproc.exchange.attempt import Answer, Attempt, Flow, Handling
+from extproc.exchange import refused, replies
+from extproc.exchange.attempt import Answer, Flow, Handling
+from extproc.exchange.callers import Visitor
 from extproc.exchange.edges import Edges
 from extproc.exchange.endpoints import Found, client_of, maybe_endpoint
 from extproc.exchange.failures import identified_by
 from extproc.exchange.forwarding import unanswered
-from extproc.exchange.gateway import Gateway, Target
+from extproc.exchange.gateway import Gateway
 from extproc.exchange.messages import (
     PASS,
     Action,
@@ -43,7 +44,7 @@ from extproc.exchange.messages import (
     ResponseTrailers,
 )
 from extproc.exchange.record import Outcome, Record
-from extproc.exchange.router import Intake, route
+from extproc.exchange.router import Intake, Routed, route
 from extproc.registry import client_dialect
 
 
@@ -62,14 +63,14 @@ class Exchange:
     """One request. Not shared between requests, not used after ``finish``."""
 
     __slots__ = (
-        "_attempt",
         "_client",
         "_flow",
         "_found",
         "_gateway",
         "_headers",
         "_lost",
-        "_target",
+        "_routed",
+        "_tokens",
         "_whole",
         "edges",
         "record",
@@ -83,9 +84,9 @@ class Exchange:
         self.record = Record(started=edges.now())
         self._client: ClientDialect = client_dialect("OpenAI")
         self._headers: Headers = {}
+        self._tokens: Mapping[str, Mapping[str, str]] = {}
         self._found: Found | None = None
-        self._attempt: Attempt | None = None
-        self._target: Target | None = None
+        self._routed: Routed | None = None
         self._flow: Flow | None = None
         self._whole: Callable[[bytes], Answer] | None = None
         self._lost: Sequence[str] = ()
@@ -123,7 +124,7 @@ class Exchange:
         record.request_id = headers.get("x-request-id", "")
         record.method = headers.get(":method", "")
         path = headers.get(":path", "")
-        self._headers = headers
+        self._headers, self._tokens = headers, event.tokens
         prefix = self._gateway.config.path_prefix
         found = maybe_endpoint(path, prefix, headers)
         self._client = client_dialect(found.endpoint.client if found else client_of(path, prefix, headers))
@@ -149,9 +150,9 @@ class Exchange:
     def _models(self, found: Found) -> Action:
         host, _, query = self._headers.get(":authority", ""), *self._headers.get(":path", "").partition("?")[1:]
         try:
-            body = replies.models_body(
-                self._client, self._gateway.index.models(host, found.endpoint.client), found, query
-            )
+            visitor = Visitor(self._headers, self._tokens, self.edges.callers)
+            models = self._gateway.index.models(host, found.endpoint.client, visitor.may_enter)
+            body = replies.models_body(self._client, models, found, query)
         except ClientError as error:
             return self._refuse(error.error, replies.details_of(error.error), "client_error")
         if body is None:
@@ -168,7 +169,9 @@ class Exchange:
         found = self._found
         if found is None:
             raise RuntimeError("a body before its headers")
-        intake = Intake(self._gateway, self._client, found.endpoint, self._headers, event.body, self.record)
+        intake = Intake(
+            self._gateway, self._client, found.endpoint, self._headers, event.body, self.record, self._tokens
+        )
         try:
             routed = route(intake, self.edges)
         except ClientError as error:
@@ -176,7 +179,7 @@ class Exchange:
             return self._refuse(
                 error.error, replies.details_of(error.error), outcome, replies.retry_headers(error.error)
             )
-        self._attempt, self._target = routed.attempt, routed.target
+        self._routed = routed
         self.record.routed = self.edges.now()
         self.state = State.SENT
         return routed.action
@@ -187,23 +190,40 @@ class Exchange:
         status = int(event.headers.get(":status", "0"))
         record.status = status
         details = event.attributes.get("response.code_details", "via_upstream")
-        if details != "via_upstream" or self._attempt is None or self._target is None:
+        routed = self._routed
+        if details != "via_upstream" or routed is None:
             return self._own_reply(event, status, details)
         record.upstream_request_id = replies.upstream_id(event.headers)
+        own = routed.shown.own
+        if own and status in refused.STATUSES:
+            return self._refused(routed, event, status)
         waits, unread = replies.patience(event.headers, self.edges.wall) if status >= 400 else replies.AS_TOLD
         try:
-            handling = self._attempt.response(status, event.headers, end=event.end)
+            handling = routed.attempt.response(status, event.headers, end=event.end)
         except UpstreamError as broken:
             kept = {name: value for name, value in replies.kept_headers(event.headers) if name not in unread}
             return self._refuse(
                 broken.error, "llmroute_upstream_error", "upstream_error", tuple({**kept, **dict(waits)}.items())
             )
         named = handling.set_headers = (*handling.set_headers, *waits)
-        removed = dict.fromkeys((*handling.remove_headers, *unread, *unanswered(event.headers, self._target)))
+        removed = dict.fromkeys((*handling.remove_headers, *unread, *unanswered(event.headers, routed.target)))
         for name, _ in named:
             removed.pop(name, None)
         handling.remove_headers = tuple(removed)
+        if own and status >= 400 and handling.whole is not None:
+            handling.whole = refused.watched(self._client, routed.shown, record.backend, handling.whole)
         return self._handle(handling, status, end=event.end)
+
+    def _refused(self, routed: Routed, event: ResponseHeaders, status: int) -> Action:
+        """The upstream does not take the gateway's own credential: nothing that the client has done."""
+        backend = self.record.backend
+        if event.end:
+            action = self._refuse(refused.refusal(backend), "llmroute_upstream_auth", "upstream_error")
+            self.record.error = refused.noted(status)
+            return action
+        handling = refused.refused(self._client, routed.target, routed.shown, backend, status, event.headers)
+        handling.set_headers = self._own_headers()
+        return self._handle(handling, status, end=False)
 
     def _own_reply(self, event: ResponseHeaders, status: int, details: str) -> Action:
         """Envoy, or a filter behind ours, answered. What is no error passes; errors are told in the dialect."""
@@ -285,7 +305,7 @@ class Exchange:
             record.lost = tuple(map(replies.safe_path, answer.lost))
         status = answer.status or record.status
         self._close(status, "ok" if answer.error is None and status < 400 else "upstream_error")
-        record.error = "" if answer.error is None else replies.logged(answer.error)
+        record.error = answer.note or ("" if answer.error is None else replies.logged(answer.error))
         metadata = self._meter(answer.usage) if answer.usage is not NO_USAGE else None
         if answer.body is None:
             return PASS if metadata is None else Proceed(metadata=metadata)
@@ -295,9 +315,9 @@ class Exchange:
         del event
         action = self._whole_body(ResponseBody(b"", end=True))
         if isinstance(action, Proceed) and action.body is not None:
-            return Reply(
-                self.record.status, action.body, "llmroute_upstream_error", self._own_headers(), action.metadata
-            )
+            advised = (pair for pair in action.set_headers if pair == replies.NO_RETRY)
+            headers = (*self._own_headers(), *advised)
+            return Reply(self.record.status, action.body, "llmroute_upstream_error", headers, action.metadata)
         return action
 
     def _foreign(self, event: ResponseHeaders) -> Action:
@@ -317,7 +337,8 @@ class Exchange:
         self._close(error.status, outcome)
         record = self.record
         record.error = replies.logged(error)
-        metadata = {"model": record.model} if record.model else None
+        known = {"model": record.model, "caller": record.caller}
+        metadata = {name: value for name, value in known.items() if value} or None
         return Reply(
             error.status,
             self._client.write_error(error),

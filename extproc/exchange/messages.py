@@ -13,10 +13,19 @@ Headers = Mapping[str, str]
 
 
 class RequestHeaders(Struct, frozen=True, gc=False):
-    """The request begins; ``end`` when no body follows."""
+    """The request begins; ``end`` when no body follows.
+
+    ``tokens``: what Envoy found of the client's token, by the keys ``names.verified_token`` and ``names.failed_token``;
+    only of what was verified are there claims. No client can put anything in here.
+    """
 
     headers: Headers
     end: bool
+    tokens: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Without values: a header may hold a key."""
+        return f"RequestHeaders({[*self.headers]}, end={self.end})"
 
 
 class RequestBody(Struct, frozen=True, gc=False):
@@ -76,6 +85,13 @@ class Proceed(Struct, gc=False):
     clear_route_cache: bool = False
     body_mode: BodyMode | None = None
     metadata: Mapping[str, str | int] | None = None
+
+    def __repr__(self) -> str:
+        """Without values: a header may hold a key, and a body what somebody wrote."""
+        names = [name for name, _ in self.set_headers]
+        return (
+            f"Proceed(sets={names}, removes={[*self.remove_headers]}, body={self.body is not None}, {self.body_mode})"
+        )
 
 
 class Reply(Struct, gc=False):

@@ -57,7 +57,11 @@ def own_reply(status: int, details: str, backend: str) -> ApiError:
 
 #: Words in Envoy's details, the status to answer (None: Envoy's own), and what to say.
 _OF_A_BACKEND: tuple[tuple[tuple[str, ...], int | None, str], ...] = (
-    (("route_not_found", "cluster_not_found"), 503, "backend {backend} is not known to the proxy yet; try again"),
+    (
+        ("route_not_found", "cluster_not_found", "direct_response"),
+        503,
+        "backend {backend} is not known to the proxy yet; try again",
+    ),
     (("response_payload_too_large",), 502, "the answer of backend {backend} is larger than this gateway takes"),
     (("timeout",), 504, "backend {backend} did not answer in time ({details})"),
     (
@@ -69,7 +73,9 @@ _OF_A_BACKEND: tuple[tuple[tuple[str, ...], int | None, str], ...] = (
 
 
 def retry_headers(error: ApiError) -> tuple[tuple[str, str], ...]:
-    """``retry-after`` for what a moment's patience cures."""
+    """``retry-after`` for what a moment's patience cures; of what it does not, that, and what is asked for."""
+    if error.status in _DOOR:
+        return (*_DOOR[error.status], NO_RETRY)
     return (("retry-after", "1"),) if error.status == 503 else ()
 
 
@@ -83,6 +89,9 @@ def upstream_id(headers: Headers) -> str:
 
 #: Tells the SDKs of both vendors not to try again: somebody has, or it would not help.
 NO_RETRY: Final = ("x-should-retry", "false")
+
+#: What goes with the statuses of somebody who is not let in (RFC 9110, 11.6.1).
+_DOOR: Final = {401: (("www-authenticate", "Bearer"),), 403: ()}
 
 #: The longest wait, in seconds, that a client is asked for. anthropic-python sleeps for as long as it is told, be it
 #: a month; openai-python gives up above this (2.12 and 3.54 ``_base_client.py``, 2026-11-22).
@@ -159,11 +168,16 @@ def shown(error: ApiError, client: str) -> ApiError:
 
 def advice(error: ApiError) -> tuple[tuple[str, str], ...]:
     """Headers that say whether and when another try may help, where the error itself knows."""
-    if error.kind is Kind.BILLING:
+    if _is_hopeless(error):
         return (NO_RETRY,)
     if error.retry_after is not None:
         return (("retry-after", str(min(error.retry_after, MAX_PATIENCE_S))),)
     return ()
+
+
+def _is_hopeless(error: ApiError) -> bool:
+    """Whether it stays as it is until the operator pays, or renews a credential."""
+    return error.kind is Kind.BILLING or error.code == "upstream_auth"
 
 
 _KEPT: Final = frozenset({"retry-after", "retry-after-ms", "x-should-retry", "www-authenticate"})
@@ -207,7 +221,7 @@ def replaced(answer: Answer) -> tuple[tuple[tuple[str, str], ...], tuple[str, ..
     error = answer.error
     if error is None:
         return tuple(headers), ("content-encoding",)
-    hopeless = ("retry-after", "retry-after-ms") if error.kind is Kind.BILLING else ()
+    hopeless = ("retry-after", "retry-after-ms") if _is_hopeless(error) else ()
     return (*headers, *advice(error)), ("content-encoding", *hopeless)
 
 

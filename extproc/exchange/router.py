@@ -1,7 +1,7 @@
 """The router role: from a request's body to a backend and the message that goes there."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -9,13 +9,16 @@ from msgspec import Struct
 
 from extproc.conversation.errors import ClientError, Kind
 from extproc.conversation.provenance import origin_of
+from extproc.credentials.showing import Shown
 from extproc.dialects.contract import ClientDialect, Identity, Peek
 from extproc.exchange import replies
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
+from extproc.exchange.callers import Entry, Visitor, left_for_upstream
+from extproc.exchange.credential import credential_for
 from extproc.exchange.edges import Edges
 from extproc.exchange.embedding import Embedding
 from extproc.exchange.endpoints import Endpoint
-from extproc.exchange.forwarding import credential, other_credentials, withheld
+from extproc.exchange.forwarding import withheld
 from extproc.exchange.gateway import Gateway, Target, destination_of, maybe_target
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
@@ -42,13 +45,15 @@ class Intake(Struct, frozen=True):
     headers: Headers
     body: bytes
     record: Record
+    tokens: Mapping[str, Mapping[str, str]]
 
 
 class Routed(Struct, frozen=True):
-    """The attempt that was made, for which target, and what Envoy is told."""
+    """The attempt that was made, for which target and with whose credential, and what Envoy is told."""
 
     attempt: Attempt
     target: Target
+    shown: Shown
     action: Proceed
 
 
@@ -64,6 +69,7 @@ def route(intake: Intake, edges: Edges) -> Routed:
         raise ClientError(f"model: longer than {MAX_MODEL_CHARS} characters", param="model")
     record.model, record.stream = peek.model, peek.stream
     rule = _rule(intake, peek.model)
+    entry = _entry(intake, rule, edges)
     choice = _backend(intake, rule, body, edges.draw)
     model = choice.model_name_override or peek.model
     record.route, record.backend, record.upstream_model = rule.source, choice.name, model
@@ -73,7 +79,10 @@ def route(intake: Intake, edges: Edges) -> Routed:
     if outgoing.losses:
         record.dropped = tuple(replies.safe_path(loss.path) for loss in outgoing.losses[:MAX_DROPPED])
         record.dropped_more = max(0, len(outgoing.losses) - MAX_DROPPED)
-    return Routed(attempt, target, _proceed(intake, choice, target, outgoing))
+    sent = intake.body if outgoing.body is None else outgoing.body
+    keys = intake.headers if entry is None else left_for_upstream(intake.headers, entry, choice.auth)
+    shown = credential_for(keys, choice, target, outgoing, sent, edges)
+    return Routed(attempt, target, shown, _proceed(intake, choice, target, outgoing, shown))
 
 
 def _plain(intake: Intake) -> bytes:
@@ -111,6 +120,16 @@ def _rule(intake: Intake, model: str) -> Route:
         error = replies.no_such_model(model)
         raise ClientError(error.message, param="model", code=error.code, status=404, kind=Kind.MODEL_NOT_FOUND)
     return rule
+
+
+def _entry(intake: Intake, rule: Route, edges: Edges) -> Entry | None:
+    """As whom the client was let in; None where nobody asks."""
+    if rule.client_auth is None:
+        return None
+    intake.record.route = rule.source
+    entry = Visitor(intake.headers, intake.tokens, edges.callers).enter(rule.client_auth, rule.source)
+    intake.record.caller = entry.caller
+    return entry
 
 
 def _backend(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float]) -> Choice:
@@ -212,23 +231,23 @@ def _names(query: str) -> Iterator[str]:
 _SEPARATOR: Final = re.compile("[&;]")
 
 
-def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing) -> Proceed:
+def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing, shown: Shown) -> Proceed:
     headers, gateway = intake.headers, intake.gateway
-    key = credential(headers, target)
     wanted = [(gateway.config.backend_routing_header_key, choice.route_key), *outgoing.set_headers]
     if outgoing.path != headers.get(":path"):
         wanted.append((":path", outgoing.path))
-    if key is not None:
-        wanted.append(key)
-    removed = {name for name in gateway.owned_headers if name in headers}
-    removed.update(withheld(headers, target), other_credentials(headers, key))
+    removed = headers.keys() & gateway.withheld_headers
+    removed.update(withheld(headers, target))
     removed.update(name for name in outgoing.remove_headers if name in headers)
     if outgoing.body is not None:
         wanted.append(("content-length", str(len(outgoing.body))))
         if "content-encoding" in headers:
             removed.add("content-encoding")
-    removed.difference_update(name for name, _ in wanted)
-    changed = wanted[:1] + [(name, value) for name, value in wanted[1:] if headers.get(name) != value]
+    # Before all else, so that whatever a key's header is called, what the gateway says stands.
+    changed = [(name, value) for name, value in shown.headers if headers.get(name) != value]
+    changed.append(wanted[0])
+    changed.extend((name, value) for name, value in wanted[1:] if headers.get(name) != value)
+    removed.difference_update(name for name, _ in (*wanted, *shown.headers))
     record = intake.record
     return Proceed(
         tuple(changed),
@@ -240,5 +259,6 @@ def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing)
             "backend": record.backend,
             "route": record.route,
             "client_dialect": record.client_dialect,
+            **({"caller": record.caller} if record.caller else {}),
         },
     )

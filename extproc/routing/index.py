@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 from extproc.config.errors import ConfigError, Finding
 from extproc.config.patterns import maybe_pattern_fault
 from extproc.config.schema import Config, HeaderMatch, Rule
-from extproc.routing.catalog import Catalog, Model
+from extproc.routing.catalog import Admits, Catalog, Model
 from extproc.routing.conditions import ConditionReader, Request
 from extproc.routing.hosts import bare_host, maybe_wildcard
 from extproc.routing.route import Choice, Route, RouteCompiler
@@ -52,21 +52,24 @@ class Index:
                 return entry.route
         return None
 
-    def models(self, host: str, client: str | None = None) -> tuple[Model, ...]:
-        """The models listed on a host, sorted by id, each once; the rule of the most specific host name tells of it."""
+    def models(self, host: str, client: str | None = None, admits: Admits | None = None) -> tuple[Model, ...]:
+        """The models listed on a host, sorted by id, each once; the rule of the most specific host name tells of it.
+
+        ``admits``: whether somebody may use rules with this ``client_auth``; None: all rules are listed.
+        """
         found: dict[str, Model] = {}
-        for models in self._lists(host, client):
+        for models in self._lists(host, client, admits):
             found = {**models, **found}
         return tuple(found[name] for name in sorted(found))
 
     def has_model(self, host: str, model: str, client: str | None = None) -> bool:
         """Whether ``models`` lists this id."""
-        return any(model in models for models in self._lists(host, client))
+        return any(model in models for models in self._lists(host, client, None))
 
-    def _lists(self, host: str, client: str | None) -> Iterator[Mapping[str, Model]]:
+    def _lists(self, host: str, client: str | None, admits: Admits | None) -> Iterator[Mapping[str, Model]]:
         for key in self._keys(host):
             if (catalog := self._catalogs.get(key)) is not None:
-                yield from catalog.shown_to(client)
+                yield from catalog.shown_to(client, admits)
 
     def _keys(self, host: str) -> tuple[str, ...]:
         """Where the rules for a host stand, the most specific first."""

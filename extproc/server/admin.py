@@ -1,4 +1,4 @@
-"""The admin pages: health, readiness, metrics and configuration of all workers, over plain HTTP.
+"""The admin pages: health, readiness, metrics, configuration and credentials of all workers, over plain HTTP.
 
 Nothing here holds a secret, but nothing authenticates either: bind it where only the cluster or the machine reaches it.
 Each connection has a thread and five seconds of patience, so a slow client delays nobody.
@@ -25,6 +25,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from extproc.config.names import OLDEST_VERSION, VERSION
+from extproc.server.credentials.overview import credential_gauges, credentials_page
 from extproc.server.metrics import collected
 from extproc.server.settings import host_port
 
@@ -46,6 +47,8 @@ class WorkerReport:
     listening: bool = False
     starts: int = 0
     status: Mapping[str, Any] = field(default_factory=dict)
+    #: The fields of ``account.CredentialStatus`` by backend.
+    credentials: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def serving(self) -> bool:
@@ -96,6 +99,7 @@ class AdminServer:
             "/readyz": lambda _: _readiness(overview()),
             "/metrics": lambda accept: _metrics(registry, accept),
             "/config": lambda _: _Page(200, _JSON, msgspec.json.format(config_page(overview()))),
+            "/credentials": lambda _: _Page(200, _JSON, msgspec.json.format(_credentials_page(overview()))),
         }
         self._server = _Server(address, self._pages)
         self._thread = threading.Thread(
@@ -142,6 +146,10 @@ def config_page(overview: Overview) -> bytes:
     )
 
 
+def _credentials_page(overview: Overview) -> bytes:
+    return credentials_page(worker.credentials for worker in overview.workers)
+
+
 def _readiness(overview: Overview) -> _Page:
     obstacles = overview.obstacles()
     if obstacles:
@@ -181,6 +189,7 @@ class _FleetCollector(Collector):
             serving.add_metric([str(worker.index)], worker.serving)
         yield starts
         yield serving
+        yield from credential_gauges(worker.credentials for worker in workers)
 
 
 class _Server(ThreadingHTTPServer):

@@ -19,16 +19,11 @@ from typing import Any, Final
 import msgspec
 
 from extproc.exchange.record import Record
+from extproc.server.libraries import quieten
 
 _ACCESS: Final = "extproc.access"
 _LEVELS: Final = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _FORMATS: Final = ("text", "json")
-#: Libraries that say at info or debug what concerns only their own authors, or repeat every event of the loop.
-_QUIET: Final = ("watchfiles", "asyncio", "grpc", "uvloop")
-#: Where gRPC reports, as an error with a traceback, that a caller was gone when its status was to be handed over.
-_GRPC_CALLS: Final = "grpc._cython.cygrpc"
-_CALLER_GONE: Final = "ExecuteBatchError raised in core"
-
 #: How long a line may wait for others, so that they are written together, seconds.
 _GATHER_S: Final = 0.05
 #: How long the end of the process may wait for a reader of stdout, seconds.
@@ -73,14 +68,7 @@ def configure(level: str, line_format: str, access_fd: int = 1) -> None:
         logger.addHandler(handler)
     root.setLevel(_LEVELS[level])
     access.propagate = False
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(max(_LEVELS[level], logging.WARNING))
-    logging.getLogger(_GRPC_CALLS).addFilter(_is_news)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """A filter: a caller that left while it was answered is in its own access line; it is no error of ours."""
-    return not str(record.msg).startswith(_CALLER_GONE)
+    quieten(_LEVELS[level])
 
 
 def withhold_texts(record: logging.LogRecord) -> bool:
@@ -253,6 +241,8 @@ class _Line(msgspec.Struct, omit_defaults=True):
     route: str = ""
     backend: str = ""
     provider: str = ""
+    #: Who was let in: the id of an API key, never the key, or the subject of a token.
+    caller: str = ""
     #: The vendor's own id of the request, for a question to its support.
     upstream_request_id: str = ""
     #: The record's, which is in our own words: a vendor's message is a body, so the exchange keeps it out.
@@ -295,6 +285,7 @@ def _line(record: Record, now: str) -> _Line:
         _shown(record.route),
         record.backend,
         record.provider,
+        _shown(record.caller),
         _shown(record.upstream_request_id, _MAX_ID),
         _shown(record.error),
         usage.input_tokens,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from google.protobuf.message import DecodeError
 
-from extproc.config.names import METADATA_NAMESPACE
+from extproc.config.names import METADATA_NAMESPACE, VERIFIED_NAMESPACE
 from extproc.exchange.messages import (
     Action,
     BodyMode,
@@ -50,6 +50,7 @@ _MAX_KEPT_CHARS: Final = 4096
 _MAX_NUMBER: Final = int(sys.float_info.max)
 _Said = tuple[tuple[tuple[str, str], ...], tuple[str, ...], bool, BodyMode | None]
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
+_NO_TOKENS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
 
 class UnreadableMessageError(ValueError):
@@ -98,21 +99,39 @@ def _attributes(request: pb.ProcessingRequest) -> Mapping[str, str]:
     by_filter = request.attributes
     if not by_filter:
         return _NO_ATTRIBUTES
-    found = {}
+    found: dict[str, str] = {}
     for name in by_filter:
-        fields = by_filter[name].fields
-        for key in fields:
-            value = fields[key]
-            if value.HasField("string_value"):
-                found[key] = value.string_value.decode("latin-1")
-            elif value.HasField("number_value"):
-                found[key] = str(int(value.number_value))
+        found |= _texts(by_filter[name])
     return found
+
+
+def _texts(struct: pb.Attributes) -> dict[str, str]:
+    """The texts and whole numbers of a structure; what else is in it is left out."""
+    found = {}
+    fields = struct.fields
+    for key in fields:
+        value = fields[key]
+        if value.HasField("string_value"):
+            found[key] = value.string_value.decode("latin-1")
+        elif value.HasField("number_value") and value.number_value.is_integer():
+            found[key] = str(int(value.number_value))
+    return found
+
+
+def _tokens(request: pb.ProcessingRequest) -> Mapping[str, Mapping[str, str]]:
+    spaces = request.metadata_context.filter_metadata
+    if VERIFIED_NAMESPACE not in spaces:
+        return _NO_TOKENS
+    found = spaces[VERIFIED_NAMESPACE].fields
+    return {key: _texts(found[key].struct_value) for key in found if found[key].HasField("struct_value")}
 
 
 def _read_request_headers(request: pb.ProcessingRequest) -> Event:
     message = request.request_headers
-    return RequestHeaders(_headers(message.headers.headers), message.end_of_stream)
+    headers = _headers(message.headers.headers)
+    if not request.HasField("metadata_context"):
+        return RequestHeaders(headers, message.end_of_stream)
+    return RequestHeaders(headers, message.end_of_stream, _tokens(request))
 
 
 def _read_request_body(request: pb.ProcessingRequest) -> Event:

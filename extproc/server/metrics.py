@@ -256,6 +256,8 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livemax",
         )
+        refreshes = "Credentials that a worker read or fetched anew (outcome ok), or tried to (outcome error)."
+        self._refreshes = Counter("llmroute_credential_refresh", refreshes, ("backend", "outcome"), registry=registry)
         streams = _streams_gauge(registry)
         self.stream_started: Callable[[], None] = streams.inc
         self.stream_ended: Callable[[], None] = streams.dec
@@ -307,6 +309,10 @@ class Metrics:
     def internal_error(self) -> None:
         """Count a bug of ours."""
         self._errors.inc()
+
+    def credential_refreshed(self, backend: str, outcome: str) -> None:
+        """Count a renewal of a configured backend's credential, or the failure of one."""
+        self._refreshes.labels(backend, outcome).inc()
 
     def config(self, status: "ConfigStatus") -> None:
         """Count a load, good or bad, and show what is served."""

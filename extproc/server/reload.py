@@ -1,8 +1,6 @@
 """The configuration file, followed: the newest good content is served, and what is wrong with the file is said.
 
-1. The *directory* is watched: a ConfigMap volume changes by a swap of its ``..data`` link, and a watch on the file
-   would see only the first one. Any event means: read again. A stat poll finds what the watch cannot (a directory that
-   comes and goes, a link to another directory, a kernel out of watches).
+1. Any event in the file's directory means: read again (see ``watching``).
 2. What was read is compared by content hash with what is *served*, so a change there and back ends where it began.
 3. Loads run one after another, each reading the file anew: an old load can never overwrite a newer one.
 4. A file that cannot be served leaves the last good configuration in place. It is reported once per content, and tried
@@ -13,34 +11,18 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
 import msgspec
-from watchfiles import awatch
 
 from extproc.config.errors import ConfigError
 from extproc.config.loader import content_hash, load
 from extproc.exchange.gateway import Gateway
-
-#: How often the watcher looks at what the kernel gathered, and how long it gathers a burst of events, milliseconds.
-#: Every look wakes a thread: 10 would save 70 ms of latency and cost 0.4 % of a core for ever; 50 costs 0.16 %.
-_STEP_MS: Final = 50
-_BURST_MS: Final = 100
-#: The safety net's rhythm, seconds.
-_POLL_S: Final = 1.0
-#: A write that is going on changes the file within this time, seconds; at most so many times we wait for its end.
-_SETTLE_S: Final = 0.02
-_SETTLE_TRIES: Final = 10
-#: Two writes within a tick of the kernel's clock can leave equal stamps, so a file that was this young when it was read
-#: is read again, seconds.
-_YOUNG_S: Final = 2.0
+from extproc.server.watching import DirectoryWatch, Reading, read_settled
 
 _log = logging.getLogger(__name__)
-
-_Signature = tuple[int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,76 +77,41 @@ def print_findings(path: str, path_prefix: str | None) -> int:
 class ConfigState:
     """The configuration of one worker: ``gateway`` is what new exchanges use, None before the first good load.
 
-    ``on_status`` is called on the event loop after every load, good or bad, that changed ``status``.
+    ``on_status`` is called on the event loop after every load, good or bad, that changed ``status``. ``prepare`` is
+    awaited with every gateway before it is served.
     """
 
-    def __init__(self, path: str, on_status: Callable[[ConfigStatus], None], path_prefix: str | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        on_status: Callable[[ConfigStatus], None],
+        path_prefix: str | None = None,
+        prepare: Callable[[Gateway], Awaitable[None]] | None = None,
+    ) -> None:
         self.gateway: Gateway | None = None
         self.status = ConfigStatus()
         self._path = Path(path)
         self._on_status = on_status
         self._path_prefix = path_prefix
-        self._read_at: _Signature | None = None
-        self._young = False
+        self._prepare = prepare
+        self._read = Reading(b"")
         self._refused = ""
-        self._changed = asyncio.Event()
-        self._rewatch = asyncio.Event()
+        self._watch = DirectoryWatch(self._path.parent, lambda: self._read.is_stale(self._path))
 
     async def watch(self) -> None:
         """Load the file, then follow it for ever. Ends only by cancellation."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._notice_events())
-            tasks.create_task(self._notice_by_polling())
+            tasks.create_task(self._watch.run())
             while True:
-                self._changed.clear()
+                self._watch.changed.clear()
                 await self._refresh()
-                await self._changed.wait()
-
-    async def _notice_events(self) -> None:
-        reported = False
-        while True:
-            self._rewatch.clear()
-            try:
-                await self._notice_until_rewatch()
-            except (OSError, RuntimeError) as error:
-                if not reported:
-                    _log.warning("cannot watch %s (%s); it is polled each %g s", self._path.parent, error, _POLL_S)
-                reported = True
-                await asyncio.sleep(_POLL_S)
-            else:
-                reported = False
-            # Whatever happened while nobody watched.
-            self._changed.set()
-
-    async def _notice_until_rewatch(self) -> None:
-        events = awatch(
-            self._path.parent,
-            watch_filter=None,
-            recursive=False,
-            step=_STEP_MS,
-            debounce=_BURST_MS,
-            stop_event=self._rewatch,
-        )
-        async for _ in events:
-            self._changed.set()
-
-    async def _notice_by_polling(self) -> None:
-        directory = _maybe_identity(self._path.parent)
-        while True:
-            await asyncio.sleep(_POLL_S)
-            if self._young or _maybe_signature(self._path) != self._read_at:
-                self._changed.set()
-            now = _maybe_identity(self._path.parent)
-            if now != directory:
-                directory = now
-                self._rewatch.set()
+                await self._watch.changed.wait()
 
     async def _refresh(self) -> None:
-        try:
-            data, self._read_at, self._young = await asyncio.to_thread(_read_settled, self._path)
-        except OSError as error:
-            self._read_at, self._young = None, False
-            self._refuse(f"cannot read {self._path}: {error.strerror}", key=f"errno {error.errno}")
+        reading = (await asyncio.to_thread(read_settled, (self._path,)))[self._path]
+        data, self._read = reading.content, replace(reading, content=b"")
+        if isinstance(data, OSError):
+            self._refuse(f"cannot read {self._path}: {data.strerror}", key=f"errno {data.errno}")
             return
         digest = content_hash(data)
         if digest == self.status.hash and self.gateway is not None:
@@ -181,7 +128,10 @@ class ConfigState:
         await asyncio.wait({compiling})
         fault = compiling.exception()
         if fault is None:
-            self._serve(compiling.result(), digest)
+            gateway = compiling.result()
+            if self._prepare is not None:
+                await self._prepare(gateway)
+            self._serve(gateway, digest)
         elif isinstance(fault, ConfigError):
             self._refuse(str(fault), key=digest)
         else:
@@ -217,38 +167,3 @@ class ConfigState:
     def _publish(self, status: ConfigStatus) -> None:
         self.status = status
         self._on_status(status)
-
-
-def _read_settled(path: Path) -> tuple[bytes, _Signature | None, bool]:
-    """The content once nobody seems to be writing it, the stamp it had, and whether that stamp is too young to trust.
-
-    The stamp is taken before the read: a later write makes another one, so nothing is missed.
-    """
-    tries = 0
-    while True:
-        tries += 1
-        stamp = _maybe_signature(path)
-        data = path.read_bytes()
-        young = stamp is not None and abs(time.time() - stamp[-1] / 1e9) < _YOUNG_S
-        if not young or tries == _SETTLE_TRIES:
-            return data, stamp, young
-        time.sleep(_SETTLE_S)
-        if _maybe_signature(path) == stamp:
-            return data, stamp, young
-
-
-def _maybe_signature(path: Path) -> _Signature | None:
-    """What changes when the file does; None while there is none."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
-
-
-def _maybe_identity(directory: Path) -> tuple[int, int] | None:
-    try:
-        found = directory.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino

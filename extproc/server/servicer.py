@@ -41,6 +41,7 @@ from extproc.server.mapping import read, write
 #: The service as Envoy calls it.
 SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
 
+#: The world without credentials, which a worker adds.
 #: ``random`` is one generator for all threads, and Python seeds it anew in every forked child
 #: (``random.py`` registers with ``os.register_at_fork``), so two workers do not draw the same backends.
 EDGES: Final = Edges(draw=random, now=time.monotonic, wall=time.time, new_id=lambda: secrets.token_hex(8))
@@ -87,8 +88,9 @@ class Observer(Protocol):
 class Processor:
     """Answers Envoy's streams; any number of them at a time, on one event loop."""
 
-    def __init__(self, source: GatewaySource, observer: Observer) -> None:
+    def __init__(self, source: GatewaySource, observer: Observer, edges: Edges = EDGES) -> None:
         self._source = source
+        self._edges = edges
         self._observer = observer
         self._draining = False
 
@@ -99,7 +101,7 @@ class Processor:
     async def process(self, _: object, stream: Stream) -> None:
         """Drive one exchange, on the configuration of this moment, to its end."""
         gateway = self._source.gateway
-        exchange = _Unconfigured() if gateway is None else Exchange(gateway, EDGES)
+        exchange = _Unconfigured() if gateway is None else Exchange(gateway, self._edges)
         self._observer.started()
         try:
             while isinstance(message := await stream.read(), bytes):

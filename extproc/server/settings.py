@@ -32,6 +32,7 @@ class Settings:
     drain_timeout: float = 30.0
     path_prefix: str | None = None
     check: bool = False
+    credentials: str | None = None
 
     def address(self, index: int) -> str:
         """Worker ``index``'s own address in gRPC's form: ``host:port+index`` or ``unix:path.index``."""
@@ -70,6 +71,7 @@ def parse_settings(argv: Sequence[str]) -> Settings:
         drain_timeout=found.drain_timeout,
         path_prefix=found.path_prefix,
         check=found.check,
+        credentials=found.credentials,
     )
     if problem := _maybe_conflict(settings):
         parser.error(problem)
@@ -87,13 +89,14 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--config", metavar="PATH", required=True, help="the configuration file (YAML or JSON, plain or gzip); watched")
+    add("--credentials", metavar="DIR", default=None, help="where the files are that `auth` names; watched")
     add("--listen", metavar="ADDRESS", type=_listen, default=defaults.listen, help="HOST:PORT or unix:///path for gRPC")
     add(
         "--admin",
         metavar="HOST:PORT",
         type=_host_port,
         default=defaults.admin,
-        help="HTTP: /healthz, /readyz, /metrics, /config",
+        help="HTTP: /healthz, /readyz, /metrics, /config, /credentials",
     )
     add(
         "--workers",

@@ -16,6 +16,7 @@ import socket
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
@@ -27,6 +28,7 @@ import msgspec
 from extproc.server import logs
 from extproc.server.address import AddressError
 from extproc.server.admin import AdminServer, Overview, WorkerReport
+from extproc.server.credentials.overview import updated
 from extproc.server.listener import forsake, keep
 from extproc.server.metrics import DIRECTORY_VARIABLE, forget_worker_gauges, keep_in_worker_files
 from extproc.server.settings import Settings
@@ -76,6 +78,8 @@ class _Worker:
     ever_listened: bool = False
     unkept: bool = False
     status: dict[str, Any] = field(default_factory=dict)
+    #: By backend; never changed in place, as other threads read it.
+    credentials: Mapping[str, Any] = field(default_factory=dict)
 
     def drop_socket(self) -> None:
         """Let nobody wait for a worker that will not accept soon."""
@@ -86,7 +90,7 @@ class _Worker:
     def report(self) -> WorkerReport:
         """This moment, as a value that other threads may keep."""
         pid = None if self.process is None else self.process.pid
-        return WorkerReport(self.index, pid, self.listening, self.starts, self.status)
+        return WorkerReport(self.index, pid, self.listening, self.starts, self.status, self.credentials)
 
 
 class Supervisor:
@@ -209,6 +213,8 @@ class Supervisor:
         match message.pop("kind", None):
             case "status":
                 worker.status = message
+            case "credentials":
+                worker.credentials = updated(worker.credentials, message["changed"])
             case "listening":
                 worker.listening = worker.ever_listened = True
             case "draining":
@@ -248,6 +254,7 @@ class Supervisor:
         worker.process = worker.control = None
         worker.listening = False
         worker.status = {}
+        worker.credentials = {}
         forget_worker_gauges(worker.index, self._metrics_directory)
 
     def _plan_respawn(self, worker: _Worker) -> None:

@@ -22,14 +22,17 @@ import grpc
 import msgspec
 import uvloop
 
+from extproc.exchange.gateway import Gateway
 from extproc.server.address import AddressError, claim, share
 from extproc.server.books import Books
+from extproc.server.credentials.reports import CredentialReports
+from extproc.server.credentials.vault import Vault
 from extproc.server.health import Health, add_reflection
 from extproc.server.listener import AdoptionError, adopt, answers
 from extproc.server.logs import AccessLog
 from extproc.server.metrics import Metrics
 from extproc.server.reload import ConfigState, ConfigStatus, status_message
-from extproc.server.servicer import Processor, handler
+from extproc.server.servicer import EDGES, Processor, handler
 from extproc.server.settings import Settings
 
 #: Envoy buffers up to 50 MiB of a body (the documented listener limit); gRPC's own limit would be 4 MiB.
@@ -60,8 +63,8 @@ def run_worker(settings: Settings, index: int, control: Connection, kept: socket
     ``kept`` is a socket of the supervisor's that listens on the worker's address; without it the worker binds itself.
 
     0: ended as asked, everything drained or its time was up. 1: its address cannot be bound; the reason is logged.
-    ``control`` is told, as JSON objects, of every change of the configuration's status, and of ``listening``,
-    ``draining``, and ``unkept``: ``kept`` cannot be used, now or ever.
+    ``control`` is told, as JSON objects, of every change of the configuration's status and of the credentials', and of
+    ``listening``, ``draining``, and ``unkept``: ``kept`` cannot be used, now or ever.
     """
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -107,8 +110,10 @@ class _Worker:
         self._reports = _Reports(control)
         self._metrics = Metrics()
         self._books = Books(self._metrics, AccessLog())
-        self._config = ConfigState(settings.config_path, self._on_status, settings.path_prefix)
-        self._processor = Processor(self._config, self._books)
+        self._vault = Vault(settings.credentials, CredentialReports(self._reports.send, self._metrics))
+        self._config = ConfigState(settings.config_path, self._on_status, settings.path_prefix, self._prepare)
+        edges = msgspec.structs.replace(EDGES, credential=self._vault.credential, callers=self._vault.callers)
+        self._processor = Processor(self._config, self._books, edges)
         self._health = Health()
         self._first_load = asyncio.Event()
         self._ending = asyncio.Event()
@@ -118,7 +123,7 @@ class _Worker:
         try:
             server = self._bind()
             self._heed_signals()
-            watching = asyncio.create_task(self._config.watch())
+            watching = asyncio.create_task(self._watch())
             try:
                 await self._serve(server, watching)
             finally:
@@ -127,6 +132,14 @@ class _Worker:
                     await watching
         finally:
             self._reports.close()
+
+    async def _watch(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._vault.watch())
+            tasks.create_task(self._config.watch())
+
+    async def _prepare(self, gateway: Gateway) -> None:
+        await self._vault.follow(gateway.auths, gateway.callers)
 
     def _bind(self) -> grpc.aio.Server:
         server = grpc.aio.server(options=SERVER_OPTIONS)

@@ -75,7 +75,7 @@ def test_every_node_is_structural(kind: str) -> None:
 
     assert [path for path, node in nodes.items() if "type" not in node or banned & set(node)] == []
     assert [path for path, node in nodes.items() if not node.get("description") and path != ".metadata"] == [
-        path for path in nodes if path.endswith("hostnames[]")
+        path for path in nodes if path.endswith(("hostnames[]", "audiences[]"))
     ]
 
 

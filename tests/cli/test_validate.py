@@ -153,7 +153,7 @@ def test_translate_prints_everything_in_one_document(form: str) -> None:
     shown = yaml.safe_load(result.stdout) if form == "yaml" else json.loads(result.stdout)
 
     assert result.exit_code == 0
-    assert list(shown) == ["extproc", "bootstrap", "lds", "rds", "cds", "statuses"]
+    assert list(shown) == ["extproc", "bootstrap", "lds", "rds", "cds", "ecds", "statuses"]
     assert shown["extproc"]["rules"][0]["source"] == "default/chat@1#rules[0]"
     [cluster] = shown["cds"]["resources"]
     assert cluster["name"] == f"default/openai@{shown['extproc']['backends'][0]['fingerprint']}"
@@ -187,7 +187,15 @@ def test_translated_files_are_accepted_by_both_programs(tmp_path: Path) -> None:
     )
 
     assert codes == [0, 0]
-    assert sorted(path.stem for path in out.iterdir()) == ["bootstrap", "cds", "extproc", "lds", "rds", "statuses"]
+    assert sorted(path.stem for path in out.iterdir()) == [
+        "bootstrap",
+        "cds",
+        "ecds",
+        "extproc",
+        "lds",
+        "rds",
+        "statuses",
+    ]
     assert envoy.returncode == 0, envoy.stderr
     assert extproc.returncode == 0
 

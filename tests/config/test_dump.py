@@ -39,13 +39,13 @@ def test_dumped_json_is_compact_and_leaves_defaults_out(config: Config) -> None:
 
 def test_an_empty_configuration_is_its_version() -> None:
     """Nothing but the version is written when all else is default."""
-    assert dump(Config()) == b'{"version":1}'
+    assert dump(Config()) == b'{"version":2}'
 
 
 def test_an_empty_old_form_is_kept_apart_from_none() -> None:
     """``headers: []`` and no headers mean the same, but a dump says what was there."""
     assert dump(Config(rules=(Rule(headers=()), Rule(), Rule(matches=(Match(),))))) == (
-        b'{"version":1,"rules":[{"headers":[]},{},{"matches":[{}]}]}'
+        b'{"version":2,"rules":[{"headers":[]},{},{"matches":[{}]}]}'
     )
 
 

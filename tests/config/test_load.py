@@ -9,7 +9,7 @@ from extproc.config.loader import load
 from extproc.config.schema import Config, HeaderMatch, Match
 from tests.support.routing_configs import HAND_WRITTEN
 
-SMALL = b'{"version":1,"revision":7,"rules":[{"refusal":"soon"}]}'
+SMALL = b'{"version":2,"revision":7,"rules":[{"refusal":"soon"}]}'
 
 
 def finding_of(data: bytes) -> str:
@@ -41,10 +41,10 @@ def test_the_hand_written_file_of_the_design_loads_as_it_reads() -> None:
         SMALL,
         b"\xef\xbb\xbf" + SMALL,
         b" \n" + SMALL + b"\n",
-        b"# a comment\nversion: 1\nrevision: 7\nrules:\n- refusal: soon\n",
-        b"---\nversion: 1\r\nrevision: 0x7\r\nrules: [{'refusal': \"soon\"}]\r\n...\r\n",
-        b"{version: 1, revision: 7, rules: [{refusal: soon,},],}",
-        b'{"version": 1, # braces do not make it JSON\n "revision": 7, "rules": [{"refusal": "soon"}]}',
+        b"# a comment\nversion: 2\nrevision: 7\nrules:\n- refusal: soon\n",
+        b"---\nversion: 2\r\nrevision: 0x7\r\nrules: [{'refusal': \"soon\"}]\r\n...\r\n",
+        b"{version: 2, revision: 7, rules: [{refusal: soon,},],}",
+        b'{"version": 2, # braces do not make it JSON\n "revision": 7, "rules": [{"refusal": "soon"}]}',
         gzip.compress(SMALL),
         zlib.compress(b"revision: +7\nrules: [{refusal: soon}]", wbits=31),
         b'{"rules": [{"refusal": "s\\u006fon"}], "revision": 7}',
@@ -61,9 +61,9 @@ def test_an_empty_mapping_is_a_configuration() -> None:
     assert load(b"{}") == Config()
 
 
-def test_version_0_is_still_read() -> None:
+def test_the_version_before_is_still_read() -> None:
     """The processor reads the version before its own."""
-    assert load(b"version: 0").version == 0
+    assert load(b"version: 1").version == 1
 
 
 def test_header_names_are_lower_cased() -> None:

@@ -7,6 +7,18 @@ import pytest
 from pydantic.fields import FieldInfo
 
 from extproc.config import document, loader, patterns, yaml_reader
+from extproc.config.auth import (
+    ApiKeyAuth,
+    Auth,
+    AwsAuth,
+    AzureAuth,
+    ClientAuth,
+    ClientKeys,
+    ClientTokens,
+    GcpAuth,
+    NoAuth,
+    PassthroughAuth,
+)
 from extproc.config.errors import ConfigError
 from extproc.config.loader import load
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
@@ -42,6 +54,16 @@ SECTIONS: dict[type[Shape], str] = {
     CapabilityOverrides: "`backends[].capabilities`",
     Defaults: "`backends[].defaults`",
     GoogleCloud: "`backends[].gcp`",
+    Auth: "`backends[].auth`",
+    ApiKeyAuth: "`backends[].auth.apiKey`",
+    AwsAuth: "`backends[].auth.aws`",
+    GcpAuth: "`backends[].auth.gcp`",
+    AzureAuth: "`backends[].auth.azure`",
+    PassthroughAuth: "`backends[].auth.passthrough`",
+    NoAuth: "`backends[].auth.none`",
+    ClientAuth: "`rules[].clientAuth`",
+    ClientKeys: "`rules[].clientAuth.apiKeys`",
+    ClientTokens: "`rules[].clientAuth.jwt`",
 }
 
 

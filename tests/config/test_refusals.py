@@ -9,14 +9,17 @@ from extproc.routing.index import compile_index
 
 TOP = "backendRoutingHeaderKey, backends, inputSchema, modelNameHeaderKey, pathPrefix, revision, rules, version"
 MAPPING = "the top level must be a mapping of fields, such as rules: [...]"
-PATH = "empty, or segments of letters, digits and ._~- with / before each and none at the end"
-RULE_FIELDS = "backends, created, headers, hostnames, inputSchema, matches, name, ownedBy, refusal, source, stickiness"
+PATH = "empty, or segments of letters, digits and ._~- with / before each, none at the end"
+RULE_FIELDS = (
+    "backends, clientAuth, created, headers, hostnames, inputSchema, matches, name, ownedBy, refusal, source, "
+    "stickiness"
+)
 NAME = "visible ASCII, no space at either end"
 SCHEMAS = f"{', '.join(list(PLATFORMS)[:-1])} or {list(PLATFORMS)[-1]}"
 CLIENTS = " or ".join(CLIENT_DIALECTS)
 
 UNKNOWN = "in backends, and no outputSchema here; add one of the two"
-HOST = "lower-case letters, digits, hyphens and dots, *. in front for any one label, no port"
+HOST = "lower-case letters, digits, hyphens, dots, *. in front for any one label, no port"
 
 
 def rule(text: str) -> str:
@@ -130,12 +133,12 @@ CASES: list[tuple[str, list[str]]] = [
     ),
     ('{"we.ird\\nkey": 1}', [f'["we.ird\\nkey"]: unknown field; known here are {TOP}']),
     # Values.
-    ("version: 2", ["version: this processor reads 0..1, not 2; upgrade extproc first"]),
+    ("version: 3", ["version: this processor reads 1..2, not 3; upgrade extproc first"]),
     (
         "rules: 1\nversion: 99\nfuture: []",
-        ["version: this processor reads 0..1, not 99; upgrade extproc first, line 2"],
+        ["version: this processor reads 1..2, not 99; upgrade extproc first, line 2"],
     ),
-    ("version: -1", ["version: this processor reads 0..1, not -1"]),
+    ("version: -1", ["version: this processor reads 1..2, not -1"]),
     ("version: '1'", ["version: must be a whole number, not text; remove the quotes"]),
     ("version: true", ["version: must be a whole number, not true"]),
     ("revision: -1", ["revision: must be 0 or more, not -1"]),

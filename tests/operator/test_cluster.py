@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from controller.operator.cluster import (
     Unreachable,
 )
 from controller.operator.failures import Faulty
-from controller.operator.kinds import GATEWAY_BACKENDS, LLM_ROUTES
+from controller.operator.kinds import GATEWAY_BACKENDS, LLM_ROUTES, SECRETS
 from tests.support.api_server import ApiServer, running_api_server, status
 
 
@@ -177,6 +178,7 @@ async def test_no_write_without_the_lead(server: ApiServer, cluster: Cluster) ->
 
     for write in (
         cluster.apply_config_map({"metadata": {"name": "a"}}),
+        cluster.apply_secret({"metadata": {"name": "a"}}),
         cluster.apply_status(LLM_ROUTES, "a", "b", {}),
         cluster.annotate_pod("a", {}),
         cluster.post_event({"metadata": {"namespace": "a"}}),
@@ -317,6 +319,75 @@ async def test_what_is_no_event_of_a_watch_is_an_error(server: ApiServer, cluste
 
     with pytest.raises(Unreachable):
         _ = [state async for state in cluster.follow_config_map("a")]
+
+
+def events(*states: dict[str, Any]) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """A watch that tells these, and is over."""
+
+    async def stream(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for state in states:
+            await response.write(json.dumps(state).encode() + b"\n")
+        return response
+
+    return stream
+
+
+async def test_one_object_is_watched_by_its_name(server: ApiServer, cluster: Cluster) -> None:
+    """The watch begins before the object is asked for, so nothing is missed between the two, and no list is."""
+    held = {"metadata": {"name": "keys", "resourceVersion": "3"}}
+    server.answers = [events({"type": "MODIFIED", "object": held}, {"type": "DELETED", "object": held}), status(404)]
+
+    async with cluster.watching(SECRETS, "team-a", "keys", 50) as states:
+        assert await cluster.maybe_object(SECRETS, "team-a", "keys") is None
+        assert [state async for state in states] == [held, None]
+
+    watch, get = server.asked
+    assert watch.path == "/api/v1/namespaces/team-a/secrets"
+    assert dict(watch.query) == {"watch": "true", "fieldSelector": "metadata.name=keys", "timeoutSeconds": "50"}
+    assert (get.method, get.path, dict(get.query)) == ("GET", "/api/v1/namespaces/team-a/secrets/keys", {})
+
+
+async def test_our_own_secret_is_followed(server: ApiServer, cluster: Cluster) -> None:
+    """As a ConfigMap is, but without a list."""
+    held = {"metadata": {"name": "a", "resourceVersion": "3"}}
+    server.answers = [events({"type": "ADDED", "object": held}), web.json_response(held)]
+
+    assert [state async for state in cluster.follow_secret("a")] == [held, held]
+    assert all("resourceVersion" not in request.query for request in server.asked)
+
+
+async def test_a_watch_with_a_replaced_token(server: ApiServer, cluster: Cluster) -> None:
+    """A 401 is tried once more with what the token's file says now, and then it is an error."""
+    server.answers = [status(401), events(), status(403, "no")]
+    server.token.write_text("second")
+
+    async with cluster.watching(SECRETS, "team-a", "keys") as states:
+        assert [state async for state in states] == []
+    assert [request.headers["authorization"].split()[-1] for request in server.asked] == ["first", "second"]
+    with pytest.raises(Denied):
+        await cluster.watching(SECRETS, "team-a", "keys").__aenter__()
+
+
+async def test_watches_do_not_wait_for_each_other(server: ApiServer, cluster: Cluster) -> None:
+    """Each has a connection of its own, beside those of all other requests."""
+    enough = asyncio.Event()
+
+    async def open_end(request: web.Request) -> web.StreamResponse:
+        if "watch" not in request.query:
+            return status(404)
+        response = web.StreamResponse()
+        await response.prepare(request)
+        await enough.wait()
+        return response
+
+    server.answers = [open_end]
+    async with AsyncExitStack() as stack:
+        for number in range(60):
+            await stack.enter_async_context(cluster.watching(SECRETS, "team-a", f"s{number}"))
+        assert await cluster.maybe_object(SECRETS, "team-a", "keys") is None
+        enough.set()
 
 
 @pytest.mark.parametrize("answer", [{}, {"metadata": None}, {"metadata": {"resourceVersion": "x"}}])

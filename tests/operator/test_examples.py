@@ -43,9 +43,10 @@ def test_every_kind_that_is_read_may_be_read(path: Path) -> None:
 
 
 def test_nothing_is_granted_wholesale(path: Path) -> None:
-    """No Secrets, no wildcards, and of users' resources nothing but the status is written."""
+    """No wildcards, no list of Secrets, no Secret written but by name, and of users' resources only the status is."""
     for rule in rules(path):
-        assert "secrets" not in rule["resources"]
+        if "secrets" in rule["resources"]:
+            assert set(rule["verbs"]) <= {"get", "watch"} | ({"create", "patch"} if "resourceNames" in rule else set())
         assert "*" not in {*rule["apiGroups"], *rule["resources"], *rule["verbs"]}
         if rule["apiGroups"] == ["aigateway.envoyproxy.io"]:
             written = set(rule["verbs"]) - {"list", "watch"}
@@ -56,7 +57,11 @@ def test_the_names_are_those_of_the_defaults(path: Path) -> None:
     """What is narrowed to names is narrowed to the ones that are used without flags."""
     names = {name for rule in rules(path) for name in rule.get("resourceNames", ())}
 
-    assert names == {SETTINGS.extproc_config_map, SETTINGS.envoy_config_map, SETTINGS.lease_name}
+    maps, secrets = (
+        {SETTINGS.extproc_config_map, SETTINGS.envoy_config_map},
+        {SETTINGS.credentials, SETTINGS.envoy_secrets},
+    )
+    assert names == {*maps, *secrets, SETTINGS.lease_name}
 
 
 def test_every_role_is_bound_to_the_account(path: Path) -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from controller.api.reasons import Reason
+from controller.operator.ceasing import Ceased, removal_due
 from controller.operator.packing import CDS_KEY, PROCESSOR_KEY, RDS_KEY, config_map, envoy_parts
-from controller.operator.plan import Ceased, Plan, State, Write, plan, removal_due
+from controller.operator.plan import Plan, State, Write, plan
 from controller.operator.published import BUDGET_BYTES
 from controller.operator.settings import Settings
 from controller.translate import Settings as Compiling

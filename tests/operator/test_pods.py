@@ -10,7 +10,14 @@ import pytest
 from controller.operator import pods as pods_module
 from controller.operator.failures import ClusterError, Denied, Gone, NotLeading, Rejected, Unreachable
 from controller.operator.metrics import Metrics
-from controller.operator.pods import ANNOTATION, ENVOY_ANNOTATION, Announcer, Burst
+from controller.operator.pods import (
+    ANNOTATION,
+    CREDENTIALS_ANNOTATION,
+    ENVOY_ANNOTATION,
+    ENVOY_SECRETS_ANNOTATION,
+    Announcer,
+    Burst,
+)
 from controller.operator.settings import Settings
 from tests.support.waiting import eventually
 
@@ -94,8 +101,8 @@ async def test_all_pods_that_need_it_are_annotated() -> None:
     leaving = pod("leaving", deletionTimestamp="2026-11-23T00:00:00Z")
     server = Server(extproc=[pod("a"), pod("b", "7"), pod("c", "6"), leaving], envoy=[pod("d")])
     async with announcing(server) as (announcer, metrics):
-        announcer.offer(6)
-        announcer.offer(7)
+        announcer.offer(6, {})
+        announcer.offer(7, {})
         await eventually(lambda: len(server.patched) == 3)
         await asyncio.sleep(0.3)
         assert metrics.registry.get_sample_value("llmroute_controller_writes_total", {"lane": "pods"}) == 3
@@ -106,7 +113,7 @@ async def test_a_pod_that_is_gone_does_not_stop_the_others() -> None:
     """It was deleted between the list and the patch."""
     server = Server(Gone("404"), extproc=[pod("a"), pod("b")])
     async with announcing(server) as (announcer, _):
-        announcer.offer(1)
+        announcer.offer(1, {})
         await eventually(lambda: server.patched == [("b", "1")])
 
 
@@ -115,7 +122,7 @@ async def test_a_failure_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(pods_module, "_RETRY_S", 0.05)
     server = Server(Unreachable("no answer"), Unreachable("no answer"), extproc=[pod("a")])
     async with announcing(server) as (announcer, _):
-        announcer.offer(1)
+        announcer.offer(1, {})
         await eventually(lambda: server.patched == [("a", "1")])
 
 
@@ -123,9 +130,9 @@ async def test_without_the_right_it_is_not_tried_again() -> None:
     """The volumes change by themselves, only later; three refusals in a row are enough to know."""
     server = Server(*[Denied("403 patch pods")] * 4, extproc=[pod(name) for name in "abcd"])
     async with announcing(server) as (announcer, metrics):
-        announcer.offer(1)
+        announcer.offer(1, {})
         await eventually(lambda: len(server.asked) == 3)
-        announcer.offer(2)
+        announcer.offer(2, {})
         await asyncio.sleep(1.2)
         labels = {"lane": "pods", "reason": "Denied"}
         assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total", labels) == 3
@@ -136,7 +143,7 @@ async def test_a_standby_annotates_nothing() -> None:
     """The pods are the leader's now."""
     server = Server(NotLeading("standby"), extproc=[pod("a"), pod("b")])
     async with announcing(server) as (announcer, metrics):
-        announcer.offer(1)
+        announcer.offer(1, {})
         await eventually(lambda: not server.faults)
         await asyncio.sleep(0.1)
         assert metrics.registry.get_sample_value("llmroute_controller_write_failures_total") is None
@@ -148,23 +155,24 @@ async def test_a_pod_that_may_not_be_changed_does_not_stop_the_others(fault: Clu
     """A webhook may have something against one of them; the next revision is for all of them again."""
     server = Server(fault, extproc=[pod("a"), pod("b")], envoy=[pod("c")])
     async with announcing(server) as (announcer, _):
-        announcer.offer(1)
+        announcer.offer(1, {})
         await eventually(lambda: server.patched == [("b", "1"), ("c", "1")])
-        announcer.offer(2)
+        announcer.offer(2, {})
         await eventually(lambda: server.patched[2:] == [("a", "2"), ("b", "2"), ("c", "2")])
 
 
-async def test_a_change_of_envoys_map_alone_is_announced() -> None:
-    """It has no revision of its own, so that the pods also get its version."""
-    held = {ANNOTATION: "7", ENVOY_ANNOTATION: "100"}
+@pytest.mark.parametrize("annotation", [ENVOY_ANNOTATION, CREDENTIALS_ANNOTATION, ENVOY_SECRETS_ANNOTATION])
+async def test_a_change_without_a_new_revision_is_announced(annotation: str) -> None:
+    """Envoy's map and the Secrets have no revision of their own, so that the pods also get their versions."""
+    held = {ANNOTATION: "7", annotation: "100"}
     server = Server(envoy=[{"metadata": {"name": "a", "annotations": held}}])
     async with announcing(server) as (announcer, _):
-        announcer.offer(7, "100")
+        announcer.offer(7, {annotation: "100", "not-there": ""})
         await asyncio.sleep(0.3)
         assert server.patched == []
-        announcer.offer(7, "101")
+        announcer.offer(7, {annotation: "101"})
         await eventually(lambda: server.patched == [("a", "7")])
-        assert server.annotations == {ANNOTATION: "7", ENVOY_ANNOTATION: "101"}
+        assert server.annotations == {ANNOTATION: "7", annotation: "101"}
 
 
 def test_only_our_own_pods_are_looked_for() -> None:

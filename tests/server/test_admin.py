@@ -64,6 +64,7 @@ def pages(tmp_path: Path) -> Iterator[Pages]:
         ("/readyz?verbose", "text/plain; charset=utf-8"),
         ("/metrics", "text/plain; version=0.0.4; charset=utf-8"),
         ("/config", "application/json"),
+        ("/credentials", "application/json"),
     ],
 )
 def test_pages_answer_get_and_head(pages: Pages, path: str, content_type: str) -> None:
@@ -81,7 +82,7 @@ def test_pages_answer_get_and_head(pages: Pages, path: str, content_type: str) -
 
 def test_index_lists_the_pages(pages: Pages) -> None:
     """Someone who knows only the port finds the rest."""
-    assert pages.ask("/")[1].decode().split() == ["/", "/healthz", "/readyz", "/metrics", "/config"]
+    assert pages.ask("/")[1].decode().split() == ["/", "/healthz", "/readyz", "/metrics", "/config", "/credentials"]
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])

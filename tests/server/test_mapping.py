@@ -93,6 +93,30 @@ def test_a_recorded_request_is_read() -> None:
     assert read(recorded.REQUEST_BODY) == RequestBody(b"{}", end=True)
 
 
+def test_what_envoy_found_of_a_token_comes_with_the_headers() -> None:
+    """Texts and whole numbers of the filter's own namespace are read; other namespaces and other values are not."""
+    request = pb.ProcessingRequest()
+    request.request_headers.end_of_stream = True
+    spaces = request.metadata_context.filter_metadata
+    spaces["somebody.else"].fields["p"].struct_value.fields["iss"].string_value = b"forged"
+    found = spaces["envoy.filters.http.jwt_authn"].fields
+    claims = found["p"].struct_value.fields
+    claims["sub"].string_value = "Zoë".encode()
+    claims["exp"].number_value = 1_800_000_000
+    claims["share"].number_value = 0.5
+    claims["endless"].number_value = float("inf")
+    claims["nothing"].number_value = float("nan")
+    claims["inner"].struct_value.fields["sub"].string_value = b"root"
+    found["failed:q"].struct_value.fields["code"].number_value = 25
+    found["text"].string_value = b"no structure"
+
+    event = read(request.SerializeToString())
+
+    assert isinstance(event, RequestHeaders)
+    assert event.tokens == {"p": {"sub": "Zo\xc3\xab", "exp": "1800000000"}, "failed:q": {"code": "25"}}
+    assert "root" not in repr(event)
+
+
 @pytest.mark.parametrize(
     ("data", "status", "flags", "details"),
     [

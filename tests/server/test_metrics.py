@@ -245,6 +245,7 @@ def test_names_are_as_documented() -> None:
     metrics = Metrics()
     metrics.observe(replace(DONE, stream=True, usage=Usage(input_tokens=1), dropped=("seed",)))
     metrics.config(ConfigStatus())
+    metrics.credential_refreshed("b", "ok")
 
     text = generate_latest(metrics.registry).decode()
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
@@ -256,6 +257,7 @@ def test_names_are_as_documented() -> None:
         "llmroute_dropped_fields_total",
         "llmroute_internal_errors_total",
         "llmroute_config_loads_total",
+        "llmroute_credential_refresh_total",
         "llmroute_config_revision",
         "llmroute_config_error",
         "llmroute_streams_in_flight",

@@ -18,7 +18,7 @@ from msgspec import Raw
 
 from extproc.config.loader import load
 from extproc.exchange.gateway import Gateway
-from extproc.server import reload
+from extproc.server import reload, watching
 from extproc.server.reload import ConfigState, ConfigStatus, status_message
 from tests.support.configmap_volume import ConfigMapVolume
 from tests.support.waiting import eventually
@@ -242,8 +242,8 @@ async def test_polling_finds_what_events_do_not(tmp_path: Path, monkeypatch: pyt
     def exhausted(*_: object, **__: object) -> None:
         raise OSError(28, "inotify watch limit reached")
 
-    monkeypatch.setattr(reload, "awatch", exhausted)
-    monkeypatch.setattr(reload, "_POLL_S", 0.1)
+    monkeypatch.setattr(watching, "awatch", exhausted)
+    monkeypatch.setattr(watching, "_POLL_S", 0.1)
     follower = Follower(tmp_path / "config.yaml")
     follower.path.write_bytes(content(1))
     follower.start()

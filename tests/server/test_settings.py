@@ -20,18 +20,19 @@ def test_defaults_are_those_of_the_design() -> None:
         drain_timeout=30.0,
         path_prefix=None,
         check=False,
+        credentials=None,
     )
 
 
 def test_every_flag_arrives() -> None:
     """Each flag sets its own field."""
     flags = "--listen [::]:99 --admin 127.0.0.1:98 --workers 3 --log-level debug --log-format text --check"
-    flags += " --path-prefix /llm/v2 --shutdown-grace 0 --drain-timeout 1.25"
+    flags += " --credentials /etc/c --path-prefix /llm/v2 --shutdown-grace 0 --drain-timeout 1.25"
 
     settings = parse_settings(["--config", "c.yaml", *flags.split()])
 
     assert settings == Settings(
-        "c.yaml", "[::]:99", "127.0.0.1:98", 3, "debug", "text", 0.0, 1.25, "/llm/v2", check=True
+        "c.yaml", "[::]:99", "127.0.0.1:98", 3, "debug", "text", 0.0, 1.25, "/llm/v2", check=True, credentials="/etc/c"
     )
 
 

@@ -104,3 +104,26 @@ def test_standard_input_is_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
     assert names(sources.read()) == ["piped"]
     assert names(sources.read()) == ["piped"]
     assert sources.maybe_changed() is None
+
+
+async def test_files_that_a_secret_names_are_followed(tmp_path: Path) -> None:
+    """A key that is rotated in its file is a change, though no manifest was written; so is one that goes or comes."""
+    (tmp_path / "manifests").mkdir()
+    file, key = tmp_path / "manifests" / "a.yaml", tmp_path / "keys" / "openai"
+    file.write_text(manifest("one") + "stringData: {apiKey: '${file:../keys/openai}'}\n")
+    sources = Sources([str(file)])
+    sources.read()
+    assert sources.maybe_changed() is None
+
+    key.parent.mkdir()
+    for content in (b"old", b"new"):
+        key.write_bytes(content)
+        assert sources.maybe_changed() is not None
+        assert sources.maybe_changed() is None
+    changes = sources.changes()
+    following = asyncio.ensure_future(anext(changes))
+    await asyncio.sleep(0.2)
+    key.write_bytes(b"newest")
+    assert names(await asyncio.wait_for(following, 5)) == ["one"]
+    key.unlink()
+    assert sources.maybe_changed() is not None

@@ -37,6 +37,21 @@ def test_files_are_replaced_by_renaming_and_only_when_they_change() -> None:
         assert [child.name for child in path.parent.iterdir()] == ["rds.json"]
 
 
+def test_credentials_are_for_our_eyes_only_and_go_when_they_are_not_needed() -> None:
+    """Only the files that are asked for are there, each whole, and one that stays the same is not touched."""
+    with temporary_workspace() as workspace:
+        workspace.hold(workspace.credentials, {"a": b"1", "b": b"2"})
+        inode = (workspace.credentials / "b").stat().st_ino
+        workspace.hold(workspace.credentials, {"b": b"2", "c" * 253: b"3"})
+        files = {path.name: path.read_bytes() for path in workspace.credentials.iterdir()}
+        modes = {stat.S_IMODE(path.stat().st_mode) for path in workspace.credentials.iterdir()}
+
+        assert files == {"b": b"2", "c" * 253: b"3"}
+        assert (workspace.credentials / "b").stat().st_ino == inode
+        assert modes == {0o600}
+        assert stat.S_IMODE(workspace.credentials.stat().st_mode) == 0o700
+
+
 def test_worker_addresses_are_those_that_extproc_makes() -> None:
     """Worker i listens on the path of ``--listen`` with its number."""
     assert Workspace(Path("/w")).worker(3) == "unix:///w/run/worker.3"

@@ -1,7 +1,10 @@
 """Random valid configurations, small enough to fail readably."""
 
+from typing import Any
+
 from hypothesis import strategies as st
 
+from extproc.config.auth import Auth, ClientAuth
 from extproc.config.names import CLIENT_DIALECTS, GCP_SCHEMAS, PLATFORMS
 from extproc.config.schema import (
     MAX_INTEGER,
@@ -58,6 +61,21 @@ INLINE_BACKENDS = st.lists(
 ).map(tuple)
 
 
+SAID: tuple[dict[str, Any], ...] = (
+    {"apiKey": {"file": "f", "header": "X-Key", "prefix": ""}},
+    {"aws": {}},
+    {"aws": {"source": "keys", "file": "f", "region": "us-east-1"}},
+    {"gcp": {"source": "workloadIdentity", "audience": "a"}},
+    {"azure": {"source": "federatedToken", "tenantId": "t", "clientId": "c"}},
+    {"passthrough": {}},
+    {"none": {}},
+)
+AUTHS = st.sampled_from([None, *map(Auth.model_validate, SAID)])
+CLIENT_AUTHS = st.sampled_from(
+    [None, ClientAuth.model_validate({"apiKeys": {"file": "f"}}), ClientAuth.model_validate({"jwt": {"provider": "p"}})]
+)
+
+
 @st.composite
 def rules(draw: st.DrawFn) -> Rule:
     """A rule in either form."""
@@ -72,6 +90,7 @@ def rules(draw: st.DrawFn) -> Rule:
         backends=draw(INLINE_BACKENDS),
         stickiness=draw(st.sampled_from([None, "Conversation"])),
         refusal=draw(st.none() | TEXT),
+        client_auth=draw(CLIENT_AUTHS),
         created=draw(st.integers(0, MAX_INTEGER)),
         owned_by=draw(TEXT),
     )
@@ -89,11 +108,12 @@ def configs(draw: st.DrawFn) -> Config:
             capabilities=draw(CAPABILITIES),
             defaults=draw(st.none() | DEFAULTS),
             gcp=draw(GOOGLE_CLOUD) if schema.schema_ in GCP_SCHEMAS else None,
+            auth=draw(AUTHS),
         )
         for n in names
     ]
     return Config(
-        version=draw(st.sampled_from([0, 1])),
+        version=draw(st.sampled_from([1, 2])),
         revision=draw(st.integers(0, MAX_INTEGER)),
         model_name_header_key=draw(st.sampled_from(["x-ai-eg-model", "X-Model-Name"])),
         path_prefix=draw(st.sampled_from(["", "/llm", "/a/b.c"])),

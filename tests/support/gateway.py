@@ -22,7 +22,7 @@ from controller.standalone.manifests import read_manifests
 from controller.standalone.options import Options
 from controller.standalone.probes import ask, wait_until
 from controller.standalone.run import demo_manifests
-from controller.translate import EnvoyConfig, Settings, Snapshot, Translation, translate
+from controller.translate import Settings, Snapshot, Translation, translate
 from controller.translate.canonical import digest
 from tests.support.background import Background, T
 from tests.support.waiting import until
@@ -263,7 +263,7 @@ def translation_of(
     if http2_backends:
         clusters = [_over_http2(each) if each["alt_stat_name"] in http2_backends else each for each in clusters]
     cds = {"version_info": digest(clusters), "resources": clusters}
-    return replace(translation, envoy=EnvoyConfig(rds=translation.envoy.rds, cds=cds))
+    return replace(translation, envoy=replace(translation.envoy, cds=cds))
 
 
 def _over_http2(cluster: Document) -> Document:

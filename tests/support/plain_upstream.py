@@ -37,11 +37,17 @@ class _Server(ThreadingHTTPServer):
 
 @contextmanager
 def plain_upstream(tls: Path | None = None) -> Iterator[int]:
-    """Serves on a free port of 127.0.0.1; ``tls`` is a folder with server.pem and server.key."""
+    """Serves on a free port of 127.0.0.1; ``tls`` is a folder with server.pem and server.key.
+
+    With a file clients.pem in it, only clients are served that show a certificate of one of these authorities.
+    """
     server = _Server(("127.0.0.1", 0), _Handler)
     if tls is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(tls / "server.pem", tls / "server.key")
+        if (clients := tls / "clients.pem").exists():
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(clients)
         context.set_alpn_protocols(["http/1.1"])
         server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

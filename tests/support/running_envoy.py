@@ -86,19 +86,20 @@ def envoy_on(folder: Path, mount: Path, ending: str, *workers: str) -> Iterator[
     with (folder / "envoy.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
-        yield _ready(folder, process)
+        yield wait_ready(folder, process)
     finally:
         process.terminate()
         process.wait(20)
 
 
 def _put(folder: Path, envoy: EnvoyConfig) -> None:
-    for name, document in (("cds", envoy.cds), ("rds", envoy.rds)):
+    for name, document in (("cds", envoy.cds), ("ecds", envoy.ecds), ("rds", envoy.rds)):
         (folder / f".{name}").write_text(json.dumps(document))
         (folder / f".{name}").rename(folder / f"{name}.json")
 
 
-def _ready(folder: Path, process: subprocess.Popen[bytes]) -> RunningEnvoy:
+def wait_ready(folder: Path, process: subprocess.Popen[bytes]) -> RunningEnvoy:
+    """Returns when an Envoy that writes its admin address to ``folder`` serves; raises what it logged otherwise."""
     deadline = time.monotonic() + _START_S
     while time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.05)

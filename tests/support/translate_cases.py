@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from controller.translate import Settings, Snapshot, Translation, translate
+from controller.translate.envoy.jwt import providers_in
 from extproc.config.loader import dump
 
 ROOT = Path(__file__).parents[1] / "golden/translate"
@@ -42,14 +44,28 @@ def rendered(result: Translation) -> dict[str, str]:
     stray = [f"{f.severity} {f.reason} {f.subject}: {f}" for f in result.stray]
     return {
         "config.json": pretty(json.loads(dump(result.config))),
-        "envoy.json": pretty({"rds": result.envoy.rds, "cds": result.envoy.cds}),
+        "envoy.json": pretty({"rds": result.envoy.rds, "cds": result.envoy.cds} | _providers(result)),
         "status.yaml": yaml.safe_dump(
-            {"statuses": statuses} | ({"stray": stray} if stray else {}),
+            {"statuses": statuses} | ({"stray": stray} if stray else {}) | _credentials(result),
             sort_keys=False,
             width=1000,
             allow_unicode=True,
         ),
     }
+
+
+def _credentials(result: Translation) -> dict[str, Any]:
+    """The processor's files by name, with what is not a secret of their contents."""
+    told = {
+        name: f"{len(data)} bytes, sha256 {sha256(data).hexdigest()[:12]}" for name, data in result.credentials.items()
+    }
+    return {"credentials": told} if told else {}
+
+
+def _providers(result: Translation) -> dict[str, Any]:
+    """The file for ECDS, which most cases have nothing in."""
+    ecds = result.envoy.ecds
+    return {"ecds": ecds} if providers_in(ecds) else {}
 
 
 def pretty(value: Mapping[str, Any]) -> str:

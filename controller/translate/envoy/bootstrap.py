@@ -1,6 +1,7 @@
 """What Envoy starts with, and what never changes while it runs."""
 
 from controller.translate.envoy.documents import Document, address, extension
+from controller.translate.envoy.egress import egress_extension
 from controller.translate.envoy.processor import processor_cluster
 from controller.translate.envoy.sources import file_source
 from controller.translate.settings import ProxySettings
@@ -16,6 +17,7 @@ def bootstrap(settings: ProxySettings) -> Document:
         "admin": {"address": address("127.0.0.1", settings.admin_port)},
         "static_resources": {"clusters": [processor_cluster(settings.extproc)]},
         "dynamic_resources": {"lds_config": file_source(settings.lds), "cds_config": file_source(settings.cds)},
+        "bootstrap_extensions": [egress_extension()],
         "overload_manager": {
             "resource_monitors": [
                 extension(

@@ -1,6 +1,6 @@
 """One cluster for each backend."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from controller.translate.envoy.documents import (
     CLUSTER,
@@ -12,9 +12,12 @@ from controller.translate.envoy.documents import (
     seconds,
     typed,
 )
+from controller.translate.envoy.egress import proxied, through_listener
 from controller.translate.envoy.processor import many_requests
+from controller.translate.envoy.sources import file_source
 from controller.translate.references import ResolvedBackend
-from controller.translate.settings import BUFFER_BYTES
+from controller.translate.settings import BUFFER_BYTES, Settings
+from controller.translate.upstream_tls import UpstreamTls
 from controller.translate.upstreams import Upstream, is_address
 
 _HTTP_OPTIONS = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -29,7 +32,7 @@ def clusters_response(clusters: Iterable[Document]) -> Document:
     return discovery_response(CLUSTER, list(clusters))
 
 
-def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
+def cluster_of(backend: ResolvedBackend, settings: Settings) -> Document:
     """The cluster of a backend that has an upstream."""
     upstream = backend.upstream
     assert upstream is not None
@@ -49,18 +52,27 @@ def cluster_of(backend: ResolvedBackend, ca_certificates: str) -> Document:
         "typed_extension_protocol_options": {_HTTP_OPTIONS: _http_options(upstream)},
         "load_assignment": {
             "cluster_name": backend.keyed(backend.name),
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": address(host, port)}} for host, port in upstream.endpoints]}
-            ],
+            "endpoints": [{"lb_endpoints": list(_endpoints(upstream))}],
         },
     }
-    if upstream.tls_name is not None:
-        cluster["transport_socket"] = _tls(upstream.tls_name, ca_certificates)
+    socket = None if upstream.tls_name is None else _tls(upstream.tls_name, upstream.tls, settings)
+    if upstream.proxy is not None:
+        socket = through_listener(socket)
+    if socket is not None:
+        cluster["transport_socket"] = socket
     return cluster
 
 
+def _endpoints(upstream: Upstream) -> Iterator[Document]:
+    for host, port in upstream.endpoints:
+        if upstream.proxy is None:
+            yield {"endpoint": {"address": address(host, port)}}
+        else:
+            yield proxied(host, port, upstream.proxy)
+
+
 def _discovery(upstream: Upstream) -> Document:
-    if all(is_address(host) for host, _ in upstream.endpoints):
+    if upstream.proxy is not None or all(is_address(host) for host, _ in upstream.endpoints):
         return {"type": "STATIC"}
     return found_by_name(each_address=upstream.many)
 
@@ -76,15 +88,22 @@ def _http_options(upstream: Upstream) -> Document:
     return typed(_HTTP_OPTIONS, common_http_protocol_options={"idle_timeout": seconds(idle_s)}, **protocol)
 
 
-def _tls(name: str, ca_certificates: str) -> Document:
+def _tls(name: str, tls: UpstreamTls, settings: Settings) -> Document:
     san_type, sni = ("IP_ADDRESS", {}) if is_address(name) else ("DNS", {"sni": name})
-    validation = {
-        "trusted_ca": {"filename": ca_certificates},
-        "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
-    }
+    context: Document = {}
+    if tls.verify:
+        given = tls.authorities
+        context["validation_context"] = {
+            "trusted_ca": {"filename": settings.ca_certificates} if given is None else {"inline_string": given},
+            "match_typed_subject_alt_names": [{"san_type": san_type, "matcher": {"exact": name}}],
+        }
+    if tls.certificate is not None:
+        file = tls.certificate.file
+        source = file_source(f"{settings.envoy_secrets}/{file}")
+        context["tls_certificate_sds_secret_configs"] = [{"name": file, "sds_config": source}]
     return extension(
         "envoy.transport_sockets.tls",
         "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
         **sni,
-        common_tls_context={"validation_context": validation},
+        common_tls_context=context,
     )

@@ -11,6 +11,7 @@ _TYPES = "type.googleapis.com/"
 
 CLUSTER = "envoy.config.cluster.v3.Cluster"
 LISTENER = "envoy.config.listener.v3.Listener"
+SDS_RESOURCE = "envoy.extensions.transport_sockets.tls.v3.Secret"
 ROUTES = "envoy.config.route.v3.RouteConfiguration"
 
 

@@ -2,6 +2,8 @@
 
 from controller.translate.envoy.access_log import access_log
 from controller.translate.envoy.documents import LISTENER, Document, address, discovery_response, extension, seconds
+from controller.translate.envoy.egress import egress_listener
+from controller.translate.envoy.jwt import jwt_filter
 from controller.translate.envoy.local_replies import local_reply_config
 from controller.translate.envoy.processor import http2_windows, processor_filter
 from controller.translate.envoy.routes import ROUTE_CONFIGURATION
@@ -28,7 +30,7 @@ def listener(settings: ProxySettings) -> Document:
             }
         ],
     }
-    return discovery_response(LISTENER, [resource])
+    return discovery_response(LISTENER, [resource, egress_listener()])
 
 
 def _address(settings: ProxySettings) -> Document:
@@ -43,6 +45,8 @@ def _http(settings: ProxySettings) -> Document:
         "stat_prefix": "llmroute",
         "rds": {"route_config_name": ROUTE_CONFIGURATION, "config_source": file_source(settings.rds)},
         "http_filters": [
+            # Before the processor, who reads what it found.
+            jwt_filter(settings.ecds),
             processor_filter(),
             extension(
                 "envoy.filters.http.router",

@@ -4,7 +4,7 @@ from ipaddress import ip_address
 
 from controller.translate.envoy.documents import Document, address, extension, found_by_name, seconds, typed
 from controller.translate.settings import BUFFER_BYTES, MESSAGE_BYTES
-from extproc.config.names import METADATA_NAMESPACE
+from extproc.config.names import METADATA_NAMESPACE, VERIFIED_NAMESPACE
 
 #: The cluster's name. No backend can have it: theirs have a slash.
 EXTPROC_CLUSTER = "llmroute-extproc"
@@ -40,7 +40,10 @@ def processor_filter() -> Document:
             "disallow_is_error": False,
         },
         response_attributes=["response.code_details", "response.flags", "request.path", "xds.route_name"],
-        metadata_options={"receiving_namespaces": {"untyped": [METADATA_NAMESPACE]}},
+        metadata_options={
+            "receiving_namespaces": {"untyped": [METADATA_NAMESPACE]},
+            "forwarding_namespaces": {"untyped": [VERIFIED_NAMESPACE]},
+        },
     )
 
 

@@ -17,7 +17,7 @@ from extproc.config.names import BACKEND_HEADER, MODEL_HEADERS, gateway_headers
 ROUTE_CONFIGURATION = "llmroute"
 
 #: Added by Envoy or by proxies in front of it, about who and where the client is: none of a vendor's business.
-_OF_THE_CLIENT = (
+OF_THE_CLIENT = (
     "x-forwarded-for",
     "x-forwarded-proto",
     "x-forwarded-host",
@@ -41,7 +41,7 @@ def routes_response(routes: Iterable[Document]) -> Document:
             {
                 "name": "llmroute",
                 "domains": ["*"],
-                "request_headers_to_remove": [*gateway_headers(BACKEND_HEADER, MODEL_HEADERS[1]), *_OF_THE_CLIENT],
+                "request_headers_to_remove": [*gateway_headers(BACKEND_HEADER, MODEL_HEADERS[1]), *OF_THE_CLIENT],
                 "retry_policy": _retries(),
                 "routes": list(routes),
             }

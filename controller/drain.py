@@ -1,0 +1,158 @@
+"""Keeps an Envoy that is to end until its requests are done: ``python -m controller.drain``, a container beside it.
+
+Envoy ends at once on SIGTERM, and its image has nothing in it that could ask it to do better. Kubernetes tells all
+containers of a pod at the same moment. So this one, on its own SIGTERM, makes Envoy say to its clients and its load
+balancers that it is leaving, while a preStop hook of Envoy waits for ``GET /drained``. The answer, and with it SIGTERM
+for Envoy, comes when nothing is under way any more. The page changes nothing, so it does not matter who asks for it.
+"""
+
+import argparse
+import json
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+_ASK_S = 5.0
+_POLL_S = 0.5
+#: A hook may come a little before the signal. Without a signal it is Envoy alone that is started anew.
+_SIGNAL_S = 3.0
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+_ACTIVE = "/stats?filter=^http%5C.llmroute%5C.downstream_rq_active$&format=json"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Seconds that a leaving Envoy takes requests: at least, for load balancers to notice, and at most."""
+
+    least_s: float
+    most_s: float
+
+
+class Envoy:
+    """Its admin interface. Every method raises ``OSError`` or ``HTTPException`` when it does not answer."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
+
+    def leave(self) -> None:
+        """From now on it is not ready, and every answer asks its client to come back on another connection."""
+        self._ask("POST", "/healthcheck/fail")
+
+    def active_requests(self) -> int:
+        """Requests of clients that are under way."""
+        found = json.loads(self._ask("GET", _ACTIVE))
+        return sum(int(stat.get("value", 0)) for stat in found.get("stats", ()))
+
+    def _ask(self, method: str, path: str) -> bytes:
+        connection = HTTPConnection(self._host, self._port, timeout=_ASK_S)
+        try:
+            connection.request(method, path)
+            return connection.getresponse().read()
+        finally:
+            connection.close()
+
+
+class Drain:
+    """One Envoy's way out."""
+
+    def __init__(self, envoy: Envoy, limits: Limits) -> None:
+        self._envoy = envoy
+        self._limits = limits
+        self.told = threading.Event()
+        self._done = threading.Event()
+
+    def wait(self) -> None:
+        """Returns when Envoy may end; soon, when nobody has told this process to leave."""
+        if self.told.wait(_SIGNAL_S):
+            self._done.wait(self._limits.most_s)
+
+    def carry_out(self) -> str:
+        """After the signal: have Envoy leave, and say how that went. Takes at most the limit."""
+        began = time.monotonic()
+        asked, left = False, 0
+        try:
+            while (passed := time.monotonic() - began) < self._limits.most_s:
+                try:
+                    if not asked:
+                        self._envoy.leave()
+                        asked = True
+                    left = self._envoy.active_requests()
+                except ConnectionRefusedError:
+                    return "Envoy is gone"
+                except (OSError, HTTPException, ValueError):
+                    # A busy machine: an Envoy that is slow to answer has requests to finish.
+                    left = max(left, 1)
+                if not left and passed >= self._limits.least_s:
+                    break
+                time.sleep(_POLL_S)
+        finally:
+            self._done.set()
+        return f"{left} requests under way after {time.monotonic() - began:.1f} s"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serve until SIGTERM, then drain. Returns the exit code."""
+    given = _parser().parse_args(arguments)
+    drain = Drain(Envoy(*given.envoy), Limits(given.min, max(given.min, given.max)))
+    # Blocked before there are threads, and waited for: a handler that sets an event can deadlock with who waits for it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    with _server(given.listen, _page_of(drain)) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        signal.sigwait(_SIGNALS)
+        drain.told.set()
+        sys.stderr.write(f"{drain.carry_out()}\n")
+        # The answer is on its way to who waits for it.
+        time.sleep(_POLL_S)
+        server.shutdown()
+    return 0
+
+
+def _server(place: tuple[str, int], page: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
+    class Server(ThreadingHTTPServer):
+        address_family = socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+
+    return Server(place, page)
+
+
+def _page_of(drain: Drain) -> type[BaseHTTPRequestHandler]:
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            known = self.path == "/drained"
+            if known:
+                drain.wait()
+            self.send_response(200 if known else 404)
+            self.send_header("content-length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing: it is asked once."""
+
+    return Page
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m controller.drain", description=__doc__, allow_abbrev=False)
+    add = parser.add_argument
+    add("--envoy", metavar="HOST:PORT", type=_place, default=("127.0.0.1", 9901), help="Envoy's admin interface")
+    add("--listen", metavar="ADDRESS:PORT", type=_place, default=("127.0.0.1", 9903), help="where /drained is")
+    add("--min", metavar="SECONDS", type=float, default=10.0, help="how long Envoy goes on taking requests at least")
+    add("--max", metavar="SECONDS", type=float, default=300.0, help="how long requests under way may take")
+    return parser
+
+
+def _place(text: str) -> tuple[str, int]:
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

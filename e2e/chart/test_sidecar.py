@@ -1,0 +1,31 @@
+"""``extproc.placement: Sidecar``: the same gateway, with extproc in Envoy's pods."""
+
+from e2e.chart.conftest import NewRelease
+from e2e.support.release import SMALL, merged, routed
+from e2e.support.stand import running_provider
+from e2e.support.status import until_says
+from tests.support.sdk import sdk, user
+from tests.support.waiting import until
+
+WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
+
+
+def test_it_answers(new_release: NewRelease) -> None:
+    """Over Unix sockets; the operator finds the processors in Envoy's pods, and a change of the route arrives."""
+    values = merged(SMALL, {"extproc": {"placement": "Sidecar", "workers": 2}})
+    with new_release() as gateway, running_provider("one") as upstream:
+        gateway.install(values)
+        gateway.until_rolled_out()
+        place = gateway.provider(upstream.port)
+        gateway.kubectl.apply(routed(place))
+        until_says(gateway.api, "LLMRoute", gateway.namespace, "to-one", WRITTEN, 30)
+        with sdk(gateway.url()) as client:
+            until(lambda: [each.id for each in client.models.list()] == ["m"], "the model is not listed")
+            answer = client.chat.completions.create(model="m", messages=user("hello"))
+            assert answer.choices[0].message.content == "one:m"
+            gateway.kubectl.apply(routed(place, model="other"))
+            until(lambda: [each.id for each in client.models.list()] == ["other"], "the change does not arrive")
+
+        assert {each.component for each in gateway.pods()} == {"operator", "envoy"}
+        assert {*gateway.pods("envoy")[0].containers} == {"envoy", "drain", "extproc"}
+        assert gateway.refused() == []

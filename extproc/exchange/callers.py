@@ -1,0 +1,138 @@
+"""Who is let in: a rule's ``clientAuth`` held against what a request shows.
+
+What lets somebody in is the gateway's: it reaches no upstream, whatever a backend's ``auth`` says.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from hashlib import sha256
+from typing import Final
+
+from msgspec import Struct
+
+from extproc.config.auth import Auth, ClientAuth, PassthroughAuth
+from extproc.config.names import failed_token, verified_token
+from extproc.conversation.errors import ClientError, Kind
+from extproc.credentials.showing import AUTHORIZATION
+from extproc.exchange.header_names import CREDENTIALS
+from extproc.exchange.messages import Headers
+
+#: A token's subject can be as long as its issuer likes.
+MAX_SUBJECT_CHARS: Final = 128
+
+_SHOWN_IN: Final = tuple(sorted(CREDENTIALS))
+_BEARER: Final = "bearer"
+#: Envoy's ``jwt_authn`` of a token that is for somebody else (``JwtAudienceNotAllowed``; 1.40, run 2026-11-23).
+_WRONG_AUDIENCE: Final = "25"
+
+KnownCallers = Callable[[str], Mapping[str, str] | None]
+
+
+class Entry(Struct, frozen=True):
+    """Somebody was let in. ``caller``: as whom. ``headers``: those that hold what did it."""
+
+    caller: str
+    headers: frozenset[str]
+
+
+class Visitor:
+    """One request, asking to be let in. Holds secrets: it is not kept, and has no ``repr`` with any."""
+
+    __slots__ = ("_hashes", "_known", "_shown", "_tokens")
+
+    def __init__(self, headers: Headers, tokens: Mapping[str, Mapping[str, str]], known: KnownCallers) -> None:
+        """``tokens``: as in ``RequestHeaders``. ``known``: as ``Edges.callers``."""
+        self._shown = {name: key for name in _SHOWN_IN if (key := _bare(headers.get(name, "")))}
+        self._tokens = tokens
+        self._known = known
+        self._hashes: Mapping[str, str] | None = None
+
+    def enter(self, door: ClientAuth, rule: str) -> Entry:
+        """Who it is. ``rule``: the rule's provenance.
+
+        Raises ``ClientError``: 401 for nobody we know, 403 for a token that is for others, 503 while nobody can tell.
+        """
+        claims = self._claims(door)
+        ids = self._ids(door)
+        if claims is not None:
+            token = self._shown.get(AUTHORIZATION)
+            same = (name for name, shown in self._shown.items() if shown == token)
+            return Entry(_subject(claims), frozenset({AUTHORIZATION, *same, *(ids or ())}))
+        if ids:
+            return Entry(next(iter(ids.values())), frozenset(ids))
+        if ids is None:
+            raise ClientError(
+                f"rule {rule} cannot tell who its callers are at the moment; try again",
+                status=503,
+                kind=Kind.OVERLOADED,
+                code="no_callers",
+            )
+        raise self._stranger(door)
+
+    def may_enter(self, door: ClientAuth) -> bool:
+        """Whether ``enter`` would let it in."""
+        return self._claims(door) is not None or bool(self._ids(door))
+
+    def _claims(self, door: ClientAuth) -> Mapping[str, str] | None:
+        """The claims of a verified token. Those of any have the issuer, which Envoy has compared."""
+        found = None if door.jwt is None else self._tokens.get(verified_token(door.jwt.provider))
+        return found if found is not None and "iss" in found else None
+
+    def _ids(self, door: ClientAuth) -> Mapping[str, str] | None:
+        """Header -> caller, for each key that is known; None while it is not known which are.
+
+        Keys are looked up by their SHA-256, never compared: how long that takes depends on digests, which nobody can
+        choose, and Python's own hash of them, which differs from process to process.
+        """
+        if door.api_keys is None:
+            return {}
+        callers = self._known(door.api_keys.file)
+        if callers is None:
+            return None
+        if self._hashes is None:
+            self._hashes = {name: sha256(key.encode("latin-1")).hexdigest() for name, key in self._shown.items()}
+        return {name: callers[hashed] for name, hashed in self._hashes.items() if hashed in callers}
+
+    def _stranger(self, door: ClientAuth) -> ClientError:
+        if door.jwt is not None:
+            failure = self._tokens.get(failed_token(door.jwt.provider), {})
+            if failure.get("code") == _WRONG_AUDIENCE:
+                return ClientError("the token is for another audience", status=403, kind=Kind.PERMISSION)
+        wanted = " or ".join(
+            word for word, asked in (("an API key", door.api_keys), ("a token", door.jwt)) if asked is not None
+        )
+        if not self._shown:
+            message = f"this gateway asks who calls: send {wanted} as 'Authorization: Bearer ...'"
+        else:
+            message = f"what was sent lets nobody in here; send {wanted} of this gateway as 'Authorization: Bearer ...'"
+        return ClientError(message, status=401, kind=Kind.AUTHENTICATION)
+
+
+def left_for_upstream(headers: Headers, entry: Entry, auth: Auth | None) -> Headers:
+    """The headers in which a key for the upstream may be looked for.
+
+    With a door, what stands in the usual places is taken to be for the door, so that no key of one route's callers
+    reaches another's upstream. Only where a backend's ``passthrough`` names a header is that one the upstream's, unless
+    it let the caller in.
+    """
+    kind = None if auth is None else auth.kind
+    named = kind.header if isinstance(kind, PassthroughAuth) else None
+    kept = _without(headers, CREDENTIALS - {named} if named is not None else CREDENTIALS)
+    return _without(kept, entry.headers)
+
+
+def _without(headers: Headers, names: Iterable[str]) -> Headers:
+    gone = frozenset(names)
+    return {name: value for name, value in headers.items() if name not in gone}
+
+
+def _bare(value: str) -> str:
+    value = value.strip()
+    scheme, _, key = value.partition(" ")
+    return key.strip() if scheme.lower() == _BEARER else value
+
+
+def _subject(claims: Mapping[str, str]) -> str:
+    """Whom a token is about, as it may stand in a log."""
+    text = claims.get("sub", "").encode("latin-1").decode(errors="replace")[:MAX_SUBJECT_CHARS]
+    shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+    return shown[:MAX_SUBJECT_CHARS]
