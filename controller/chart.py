@@ -18,6 +18,7 @@ import yaml
 
 from controller.chart_values import filled
 from controller.translate import ProxySettings, bootstrap, listener
+from controller.translate.envoy.bootstrap import heap_guard
 from controller.translate.envoy.documents import SDS_RESOURCE, Document, address, discovery_response, extension, seconds
 from controller.translate.envoy.processor import processor_cluster
 from controller.translate.envoy.sources import file_source
@@ -59,6 +60,9 @@ _EACH_LISTENER = (
 )
 
 
+_WITH_HEAP = '{{- if include "llmroute.envoy.heap" . }}'
+
+
 def _each_worker(place: Document) -> str:
     return f"[{_EACH_WORKER % json.dumps({'endpoint': {'address': place}})}]"
 
@@ -69,6 +73,7 @@ _EXPRESSIONS = {
     "both_families": '{{ eq $.Values.listenAddress "::" }}',
     "path_prefix": "{{ $.Values.pathPrefix }}",
     "max_connections": "{{ int $.Values.envoy.maxConnections }}",
+    "heap_bytes": '{{ include "llmroute.envoy.heap" $ }}',
     "listener_name": '{{ ternary "llmroute-tls" "llmroute" $tls }}',
     "listener_port": f"{{{{ ternary {TLS_PORT} {HTTP_PORT} $tls }}}}",
     "encryption": f"{{{{ if $tls }}}}{json.dumps(_encryption())}{{{{ else }}}}null{{{{ end }}}}",
@@ -103,6 +108,7 @@ def _bootstrap() -> str:
     del document["static_resources"]
     return (
         _dumped(document)
+        + _heap_guard()
         + "static_resources:\n"
         + "  clusters:\n"
         + '  {{- if eq .Values.extproc.placement "Sidecar" }}\n'
@@ -117,6 +123,13 @@ def _bootstrap() -> str:
         + "  {{- end }}{{- end }}\n"
         + "".join(map(_listed, [*_listeners()[1:], _ops()]))
     )
+
+
+def _heap_guard() -> str:
+    """More of ``overload_manager``, which is the last in the document. Without a limit of memory there is none."""
+    guard = heap_guard("<<heap_bytes>>")
+    monitors = indent(_dumped(guard.pop("resource_monitors")), "  ")
+    return f"  {_WITH_HEAP}\n{monitors}{indent(_dumped(guard), '  ')}  {{{{- end }}}}\n"
 
 
 def _settings() -> ProxySettings:

@@ -21,18 +21,24 @@ from typing import Any
 
 _ASK_S = 5.0
 _POLL_S = 0.5
-#: A hook may come a little before the signal. Without a signal it is Envoy alone that is started anew.
-_SIGNAL_S = 3.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 _ACTIVE = "/stats?filter=^http%5C.llmroute%5C.downstream_rq_active$&format=json"
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Seconds that a leaving Envoy takes requests: at least, for load balancers to notice, and at most."""
+    """Seconds.
+
+    Attributes:
+        least_s: that a leaving Envoy takes requests at least, for load balancers to notice.
+        most_s: and at most.
+        signal_s: by which the signal may be later than the hook, on a busy node. Without a signal it is Envoy alone
+            that is started anew, and waits in vain for so long.
+    """
 
     least_s: float
     most_s: float
+    signal_s: float = 15.0
 
 
 class Envoy:
@@ -70,7 +76,7 @@ class Drain:
 
     def wait(self) -> None:
         """Returns when Envoy may end; soon, when nobody has told this process to leave."""
-        if self.told.wait(_SIGNAL_S):
+        if self.told.wait(self._limits.signal_s):
             self._done.wait(self._limits.most_s)
 
     def carry_out(self) -> str:
@@ -100,7 +106,7 @@ class Drain:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, then drain. Returns the exit code."""
     given = _parser().parse_args(arguments)
-    drain = Drain(Envoy(*given.envoy), Limits(given.min, max(given.min, given.max)))
+    drain = Drain(Envoy(*given.envoy), Limits(given.min, max(given.min, given.max), given.signal))
     # Blocked before there are threads, and waited for: a handler that sets an event can deadlock with who waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     with _server(given.listen, _page_of(drain)) as server:
@@ -144,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", metavar="ADDRESS:PORT", type=_place, default=("127.0.0.1", 9903), help="where /drained is")
     add("--min", metavar="SECONDS", type=float, default=10.0, help="how long Envoy goes on taking requests at least")
     add("--max", metavar="SECONDS", type=float, default=300.0, help="how long requests under way may take")
+    add("--signal", metavar="SECONDS", type=float, default=15.0, help="how much later than the hook SIGTERM may come")
     return parser
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import pkgutil
+import resource
 import sys
 
 from extproc.server import logs
@@ -18,6 +19,8 @@ def main() -> int:
             # By name, because the supervisor should not carry the loader's weight.
             check = pkgutil.resolve_name("extproc.server.reload:print_findings")
             return int(check(settings.config_path, settings.path_prefix))
+        # A dump of a worker would have every credential in it. Workers inherit the limit.
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         return Supervisor(settings).run()
     finally:
         logging.shutdown()

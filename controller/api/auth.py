@@ -35,7 +35,9 @@ ONE_AWS_SOURCE = "at most one of secretRef, webIdentity and bedrockAPIKey may be
 ONE_GCP_SOURCE = "at most one of serviceAccountSecretRef and workloadIdentity may be set"
 ONE_AZURE_SOURCE = "exactly one of secretRef and federatedToken must be set"
 PLACE_IS_TWO = "project and location are set together"
-HEADER_IS_TAKEN = "this header is not for keys: the connection, the body or the gateway needs it, or everybody reads it"
+HEADER_IS_TAKEN = (
+    "this header is not for keys: the connection, the body, a vendor or the gateway needs it, or everybody reads it"
+)
 AWS_ONLY = f"auth.aws is for {' and '.join(AWS_SCHEMAS)} only"
 GCP_AUTH_ONLY = f"auth.gcp is for {' and '.join(GCP_SCHEMAS)} only"
 AZURE_ONLY = f"auth.azure is for {' and '.join(AZURE_SCHEMAS)} only"
@@ -46,7 +48,9 @@ _CONNECTION = "connection|expect|host|keep-alive|te|trailer|transfer-encoding|up
 #: ``extproc.exchange.header_names`` lets these pass to everybody.
 _PUBLIC = "accept|b3|baggage|traceparent|tracestate|user-agent|x-request-id"
 _FAMILIES = "accept|content|proxy|x-ai-eg|x-b3|x-envoy|x-forwarded|x-llmroute"
-_TAKEN = f"(?i)^({_CONNECTION}|{_PUBLIC}|({_FAMILIES})-.*)$"
+#: By these clients tell vendors what they want; a key there would take that from every request of the rule.
+_FUNCTIONAL = "idempotency-key|(anthropic|openai|x-stainless)-.*"
+_TAKEN = f"(?i)^({_CONNECTION}|{_PUBLIC}|{_FUNCTIONAL}|({_FAMILIES})-.*)$"
 _taken = re.compile(_TAKEN)
 
 Header = Annotated[StrictStr, Field(min_length=1, max_length=256, pattern=HEADER_NAME_PATTERN)]

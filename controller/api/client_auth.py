@@ -103,7 +103,8 @@ class CallerTokens(Part):
             max_length=1024,
             pattern=JWKS_URI_PATTERN,
             description="Where the issuer publishes its public keys. Envoy fetches them ahead and again every ten "
-            "minutes, and checks the certificate. http:// only within the machine or the cluster (.svc).",
+            "minutes, directly (through no proxy), and checks the certificate. http:// only within the machine or the "
+            "cluster (.svc).",
         ),
     ] = None
     jwks_config_map_ref: Annotated[

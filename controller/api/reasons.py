@@ -30,6 +30,8 @@ class Reason(StrEnum):
     TARGET_UNUSABLE = "TargetUnusable"
     TARGET_NOT_PERMITTED = "TargetNotPermitted"
     REF_NOT_PERMITTED = "RefNotPermitted"
+    IDENTITY_NOT_PERMITTED = "IdentityNotPermitted"
+    ISSUER_TAKEN = "IssuerTaken"
     CREDENTIAL_NOT_FOUND = "SecretNotFound"
     CREDENTIAL_KEY_NOT_FOUND = "SecretKeyNotFound"
     CREDENTIAL_UNREADABLE = "SecretUnreadable"
@@ -137,8 +139,23 @@ MEANINGS: Mapping[Reason, Meaning] = {
     Reason.REF_NOT_PERMITTED: Meaning(
         _R,
         "False",
-        "a reference leads into another namespace and no ReferenceGrant there allows it",
-        "create a ReferenceGrant in the target's namespace",
+        "a reference leads into another namespace and no ReferenceGrant there allows it; or it is to a Secret that is "
+        "no object's to use: the operator's own, a ServiceAccount's token, a Helm release",
+        "create a ReferenceGrant in the target's namespace; or name another Secret",
+    ),
+    Reason.IDENTITY_NOT_PERMITTED: Meaning(
+        _R,
+        "False",
+        "the backend asks for the gateway's own identity in a cloud, which its namespace may not use, or not at that "
+        "host; what needs it answers 503",
+        "name a Secret; or start the operator with --ambient-credentials NAMESPACE, and use the cloud's own host name",
+    ),
+    Reason.ISSUER_TAKEN: Meaning(
+        _R,
+        "False",
+        "an older LLMRoute of another namespace has the keys of the same issuer of tokens from another address, and "
+        "Envoy waits for both when it has neither: its tokens let nobody in here",
+        "give the key set as jwks or jwksConfigMapRef, or use the same jwksURI",
     ),
     Reason.CREDENTIAL_NOT_FOUND: Meaning(
         _R,

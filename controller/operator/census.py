@@ -17,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 #: Seconds that a kind which is not needed may fail to be listed, while the others can be, before it is done without.
 _PATIENCE_S = 30.0
+#: Seconds that refusals to read a kind have to go on before what is known of it is forgotten.
+_KEPT_S = 60.0
 _NOBODY: frozenset[str] = frozenset()
 
 
@@ -73,8 +75,9 @@ class Readable(Protocol):
 class Census:
     """Looks which kinds there are and lists them into the store. ``told`` hears of every kind at every look.
 
-    A namespace that may not be read takes no other one with it. Of a kind that is needed its last objects stay, of the
-    others nothing does: what they would tell is then not known, after a restart as before it.
+    A namespace that may not be read takes no other one with it. Of a kind that is needed its last objects stay. Of the
+    others they stay for a minute, as who decides on rights may be away for a moment; what they would tell is then not
+    known, after a restart as before it.
     """
 
     def __init__(self, cluster: Readable, store: Store, scope: Scope, told: Told) -> None:
@@ -85,6 +88,7 @@ class Census:
         self._states = dict.fromkeys(KINDS, KindState.UNKNOWN)
         self._denied = dict.fromkeys(KINDS, _NOBODY)
         self._failing_since: dict[Kind, float] = {}
+        self._denied_since: dict[tuple[Kind, str | None], float] = {}
         self._taking = asyncio.Lock()
 
     @property
@@ -156,7 +160,7 @@ class Census:
         now = clock()
         self._failing_since = {kind: self._failing_since.get(kind, now) for kind in failures}
         for kind, since in self._failing_since.items():
-            if now - since >= _PATIENCE_S:
+            if now - since >= _PATIENCE_S and not isinstance(failures[kind], Denied):
                 failure = failures.pop(kind)
                 if not self._store.is_complete([kind]):
                     self._set(kind, KindState.FAILING, why=str(failure))
@@ -203,13 +207,33 @@ class Census:
                     denials[namespace] = None
             except Denied as error:
                 denials[namespace] = error
+        kept = self._kept(kind, denials)
         if denials and not listings:
+            if kept:
+                raise Denied(f"{_BLINDNESS[KindState.DENIED].format(kind)}; what is known is used for {_KEPT_S:.0f} s")
             self._deny(kind, next(iter(denials.values())))
             return
         denied = frozenset(name for name in denials if name is not None)
+        unseen = kept if kind.optional else denied
         whole = _joined(listings, places.resource_version)
-        self._store.resync(kind, whole.items, whole.resource_version, _NOBODY if kind.optional else denied)
-        self._set(kind, KindState.WATCHED, denied)
+        self._store.resync(kind, whole.items, whole.resource_version, frozenset(name for name in unseen if name))
+        self._set(kind, KindState.WATCHED, frozenset(name for name in denied if name not in kept))
+        if kept:
+            where = ", ".join(sorted(str(name) for name in kept))
+            raise Denied(f"{_BLINDNESS[KindState.DENIED].format(kind)} in {where}; what is known of it is used for now")
+
+    def _kept(self, kind: Kind, denials: Collection[str | None]) -> frozenset[str | None]:
+        """Where an optional kind could be read until a moment ago."""
+        before = self._denied_since
+        self._denied_since = {
+            (each, name): since for (each, name), since in before.items() if each is not kind or name in denials
+        }
+        if not kind.optional or self._states[kind] is not KindState.WATCHED:
+            return frozenset()
+        now = clock()
+        since = {name: before.get((kind, name), now) for name in denials if name not in self._denied[kind]}
+        self._denied_since |= {(kind, name): at for name, at in since.items()}
+        return frozenset(name for name, at in since.items() if now - at < _KEPT_S)
 
     def _deny(self, kind: Kind, error: Denied | None) -> None:
         """Nowhere may it be read."""

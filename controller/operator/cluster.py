@@ -5,7 +5,7 @@ each attempt, and that is over in ``WRITE_LIMIT_S``: nothing of a former leader 
 """
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -192,6 +192,15 @@ class Cluster:
         """Make a Secret of our own namespace what ``body`` says, as ``apply_config_map``."""
         return await self._apply(SECRETS.path(self.namespace, body["metadata"]["name"]), await self._owned(body))
 
+    async def prune_secret(self, name: str, keys: Collection[str], version: str) -> Object:
+        """Take keys out of a Secret of our own namespace, whoever put them there.
+
+        It must still have the ``resourceVersion``, else it is a ``Conflict``.
+        """
+        body = {"metadata": {"resourceVersion": version}, "data": dict.fromkeys(sorted(keys))}
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self._write(Request("PATCH", SECRETS.path(self.namespace, name), query, body, MERGE))
+
     async def changes(
         self, kind: Kind, namespace: str | None, labels: str, since: int
     ) -> AsyncGenerator[tuple[str, Object], None]:
@@ -208,10 +217,12 @@ class Cluster:
     async def apply_object(self, kind: Kind, body: Object, *, force: bool) -> Object:
         """Make an object of any namespace what ``body`` says.
 
-        Without ``force`` it is a ``Conflict`` when somebody else has set a part of it to something else.
+        Without ``force`` it is a ``Conflict`` when somebody else has set a part of it to something else, an operator
+        of another namespace included.
         """
         path = kind.path(body["metadata"]["namespace"], body["metadata"]["name"])
-        query = {"fieldManager": FIELD_MANAGER, "force": "true" if force else "false"}
+        manager = f"{FIELD_MANAGER}.{self.namespace}"
+        query = {"fieldManager": manager, "force": "true" if force else "false"}
         return await self._write(Request("PATCH", path, query, body, APPLY))
 
     async def delete_object(self, kind: Kind, obj: Object) -> None:
@@ -262,8 +273,11 @@ class Cluster:
             return None
 
     async def annotate_pod(self, name: str, annotations: Mapping[str, str]) -> None:
-        """Set annotations of a pod. Raises ``Gone`` when there is no such pod any more."""
-        path, query = PODS.path(self.namespace, name), {"fieldManager": FIELD_MANAGER}
+        """Set annotations of a pod. Raises ``Gone`` when there is no such pod any more.
+
+        By way of its status, as the right to patch a pod is the right to give it another image.
+        """
+        path, query = PODS.path(self.namespace, name, "status"), {"fieldManager": FIELD_MANAGER}
         await self._write(Request("PATCH", path, query, {"metadata": {"annotations": dict(annotations)}}, MERGE))
 
     async def post_event(self, body: Object) -> None:

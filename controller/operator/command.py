@@ -178,6 +178,15 @@ def _http(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int |
     help="Whether LLMBackends may be at addresses of Envoy's own machine: loopback, and a cloud's metadata service.",
 )
 @click.option(
+    "--ambient-credentials",
+    "ambient",
+    metavar="NAMESPACE",
+    multiple=True,
+    callback=_namespaces,
+    help="A namespace, or a pattern such as team-* or *, whose LLMBackends may use the processor's own identity in a "
+    "cloud; may be repeated. The operator's own namespace always may.",
+)
+@click.option(
     "--resync",
     "resync_s",
     metavar="SECONDS",
@@ -234,6 +243,8 @@ def _settings(
         cluster_domain=given.pop("cluster_domain"),
         ca_certificates=given.pop("ca_certificates"),
         local_endpoints=given.pop("local_endpoints"),
+        own_secrets=frozenset((namespace, given[name]) for name in ("credentials", "envoy_secrets")),
+        ambient_identities=(namespace, *given.pop("ambient")),
     )
     return Settings(
         namespace=namespace,

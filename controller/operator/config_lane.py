@@ -121,7 +121,7 @@ class ConfigLane:
             compiled = await self._compiled()
         self.ahead(compiled.translation)
         async with self._refusals_told(compiled.translation):
-            published = await self._publisher.publish(compiled.translation, is_sure=compiled.is_sure)
+            published = await self._publisher.publish(compiled.translation, compiled.unsure)
         self._tell(published, compiled.seen, time.monotonic() - begun)
         dues = self._publisher.removal_in(), _REFUSED_S if self._publisher.secrets.is_refused else None
         if (due_s := min((due for due in dues if due is not None), default=None)) is not None:

@@ -1,24 +1,24 @@
 """One Secret of our own namespace whose keys are files of pods' volumes: brings it to what it shall hold."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Protocol
 
 from controller.api.reasons import Reason
 from controller.operator.ceasing import removal_due
-from controller.operator.failures import ClusterError, Denied, Rejected
+from controller.operator.failures import ClusterError, Conflict, Denied, Faulty, Gone, NotLeading, Rejected
 from controller.operator.kinds import SECRETS, Kind
 from controller.operator.published import BUDGET_BYTES
-from controller.operator.secret_packing import maybe_held, secret
+from controller.operator.secret_packing import HeldSecret, maybe_held, secret, size_of
 from controller.operator.secret_plan import Moment, SecretPlan, SecretState, Wanted, plan_secret
 from controller.operator.settings import Settings
 from controller.translate.secrets import SecretFiles
 
 #: Of the server's words, in a status.
 _QUOTED: Final = 300
-#: How RBAC says no. Other words may be a webhook's, which was shown the whole Secret.
-_OF_RBAC: Final = " is forbidden: User "
+#: Answers that are a matter of this Secret: a webhook that is away, or cannot cope with it, is a 5xx.
+_REFUSALS: Final = (Denied, Rejected, Faulty, Gone)
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,9 @@ class Secrets(Protocol):
 
     async def apply_secret(self, body: dict[str, Any]) -> dict[str, Any]:
         """Write one of our own namespace; ``Conflict`` when it has changed since."""
+
+    async def prune_secret(self, name: str, keys: Collection[str], version: str) -> dict[str, Any]:
+        """Take keys out of it; ``Conflict`` when it has not this version any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ class Trouble:
 class Outcome:
     """``missing``: the files that are not there as wanted, and why. ``size``: bytes that it holds now.
 
-    ``is_refused``: the API server does not let us read or write it.
+    ``is_refused``: the API server does not let us read or write it, or fails to.
     """
 
     written: bool
@@ -57,7 +60,8 @@ class Outcome:
 class FileSecret:
     """One at a time: all but ``saw`` is called by one task only.
 
-    The refusal of a write is no error of the pass: it costs the files, and nothing else.
+    The refusal of a write is no error of the pass: it costs the files, and nothing else. The Secret is wholly ours:
+    what others put into it goes with the next write.
     """
 
     def __init__(self, secrets: Secrets, name: str, settings: Settings) -> None:
@@ -67,6 +71,8 @@ class FileSecret:
         self._state = SecretState()
         self._is_known = False
         self._refusal: tuple[type[ClusterError], str] | None = None
+        #: At which version a write was a conflict.
+        self._contested: str | None = None
 
     @property
     def version(self) -> str:
@@ -79,20 +85,20 @@ class FileSecret:
 
     async def take_over(self) -> None:
         """Read what another leader has left. Raises ``ClusterError``, but not for want of the right to."""
-        self._is_known, self._refusal = False, None
+        self._is_known, self._refusal, self._contested = False, None, None
         try:
-            held = maybe_held(await self._secrets.maybe_object(SECRETS, self._settings.namespace, self.name))
-        except Denied as error:
+            held = await self._read()
+        except (Denied, Faulty) as error:
             self._refuse(error)
             return
-        base = {} if held is None else {name: held.files[name] for name in held.ours}
-        self._state, self._is_known = SecretState(held, SecretFiles(base)), True
+        # Whose a key is nobody knows for sure: what the server notes of that is lost in a restore.
+        base = SecretFiles() if held is None else held.files
+        self._state, self._is_known = SecretState(held, base), True
 
     async def refresh(self) -> None:
         """Read it again, as after a conflict. Raises ``ClusterError``."""
         if self._is_known:
-            obj = await self._secrets.maybe_object(SECRETS, self._settings.namespace, self.name)
-            self._state = replace(self._state, held=maybe_held(obj))
+            self._state = replace(self._state, held=await self._read())
 
     def saw(self, obj: Mapping[str, Any] | None) -> bool:
         """Take in what a watch says. Says whether the Secret is not what it was left as."""
@@ -112,47 +118,60 @@ class FileSecret:
         if planned.needed:
             try:
                 await self._write(planned, moment)
-            except (Denied, Rejected) as error:
+            except NotLeading:
+                raise
+            except ClusterError as error:
+                if not self._is_refusal(error):
+                    raise type(error)(self._words(error), error.retry_after_s) from None
                 self._refuse(error)
                 return self._missing(wanted)
-        self._refusal = None
+        self._refusal = self._contested = None
         self._state = replace(self._state, base=planned.files, ceased=planned.ceased)
-        return Outcome(planned.needed, _size(planned.files), dict.fromkeys(planned.left_out, self._too_large(wanted)))
+        return Outcome(planned.needed, size_of(planned.files), dict.fromkeys(planned.left_out, self._too_large(wanted)))
+
+    async def _read(self) -> HeldSecret | None:
+        return maybe_held(await self._secrets.maybe_object(SECRETS, self._settings.namespace, self.name))
 
     async def _write(self, planned: SecretPlan, moment: Moment) -> None:
         body = secret(self.name, self._settings.namespace, planned.files, moment.revision, self._state.held)
-        self._state = replace(self._state, held=maybe_held(await self._secrets.apply_secret(body)))
+        held = maybe_held(await self._secrets.apply_secret(body))
+        self._state = replace(self._state, held=held)
+        if held is not None and (strays := held.files.keys() - planned.files.keys()):
+            pruned = await self._secrets.prune_secret(self.name, strays, str(held.version))
+            self._state = replace(self._state, held=maybe_held(pruned))
+
+    def _is_refusal(self, error: ClusterError) -> bool:
+        """A webhook may say anything, also that there is a conflict where there is none."""
+        contested, self._contested = self._contested, self.version if isinstance(error, Conflict) else None
+        return isinstance(error, _REFUSALS) or (self._contested is not None and contested == self._contested)
 
     def _missing(self, wanted: Wanted) -> Outcome:
         held = SecretFiles() if self._state.held is None else self._state.held.files
         words = "" if self._refusal is None else self._refusal[1]
         trouble = Trouble(Reason.CONFIG_NOT_WRITTEN, f"Secret {self.name} could not be written: {words}")
         missing = {name: trouble for name, value in wanted.files.items() if held.get(name) != value}
-        return Outcome(written=False, size=_size(held), missing=missing, is_refused=True)
+        return Outcome(written=False, size=size_of(held), missing=missing, is_refused=True)
 
     def _too_large(self, wanted: Wanted) -> Trouble:
-        size = _size(wanted.files)
+        size = size_of(wanted.files)
         message = (
-            f"all credentials together take {size:,} bytes, {size - BUDGET_BYTES:,} more than the {BUDGET_BYTES:,} "
-            f"that Secret {self.name} may hold; what it held before stays in force. Remove backends, or serve some "
-            "namespaces by an installation of their own"
+            f"all credentials together take {size:,} bytes with their names, {size - BUDGET_BYTES:,} more than the "
+            f"{BUDGET_BYTES:,} that Secret {self.name} may hold; what it held before stays in force. Remove "
+            "backends, or serve some namespaces by an installation of their own"
         )
         return Trouble(Reason.CONFIG_TOO_LARGE, message)
 
-    def _refuse(self, error: Denied | Rejected) -> None:
+    def _refuse(self, error: ClusterError) -> None:
         """Keep the words of the first refusal of a row of one kind: there may be a number or a time in them."""
         if self._refusal is None or self._refusal[0] is not type(error):
-            self._refusal = type(error), _words(error)
+            self._refusal = type(error), self._words(error)
             _log.error("Secret %s cannot be written: %s", self.name, self._refusal[1])
 
-
-def _words(error: ClusterError) -> str:
-    """What the server said, where that cannot quote the Secret."""
-    words = str(error)
-    if _OF_RBAC not in words:
-        return f"{words[:3]} of the API server, whose words are not repeated, because they may quote the Secret"
-    return words if len(words) <= _QUOTED else f"{words[:_QUOTED]}..."
-
-
-def _size(files: Mapping[str, bytes]) -> int:
-    return sum(map(len, files.values()))
+    def _words(self, error: ClusterError) -> str:
+        """What the server said, where that cannot quote the Secret: a webhook was shown all of it."""
+        words = str(error)
+        status, _, _ = words.partition(" ")
+        # How RBAC says no.
+        if status.isdecimal() and not words.startswith(f'403 secrets "{self.name}" is forbidden: User '):
+            return f"{status} of the API server, whose words are not repeated, because they may quote the Secret"
+        return words if len(words) <= _QUOTED else f"{words[:_QUOTED]}..."

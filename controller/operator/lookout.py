@@ -14,19 +14,19 @@ from typing import Any, Final, Protocol
 from controller.operator.failures import ClusterError, Denied
 from controller.operator.kinds import CONFIG_MAPS, SECRETS, Kind
 from controller.operator.lease import clock
-from controller.operator.named_objects import NamedObjects, Standing
+from controller.operator.named_objects import KEPT_S, NamedObjects, Standing
+from controller.operator.shares import Shares, shares
 from controller.translate.secrets import Place, SecretStore
 
 #: Watches at a time; each is a connection. What is above that is asked for again and again.
 WATCHES: Final = 200
-#: Seconds between two questions about what is not watched, or may not be read.
-POLL_S: Final = 10.0
-#: Such questions in a second, of all together: somebody may name any number of Secrets that do not exist.
-_POLLS_PER_S: Final = 20.0
+#: Seconds until the watches are shared out anew when something came or went.
+_REGROUP_S: Final = 1.0
 #: A watch ends after so many seconds, not all of them at once, and with the next one comes a complete read.
 _LONGEST_WATCH_S, _SPREAD_S = 60, 15
-#: Questions on their way at a time.
+#: Questions on their way at a time, and of those about one namespace.
 _AT_A_TIME: Final = 16
+_OF_ONE_NAMESPACE: Final = 8
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.2, 5.0
 #: A watch that lasted as long as this, in seconds, has worked.
 _WORKED_S: Final = 5.0
@@ -69,9 +69,15 @@ class Lookout:
         self._news = asyncio.Event()
         self._answered = asyncio.Event()
         self._asking = asyncio.Semaphore(_AT_A_TIME)
-        self._watched = 0
+        self._asking_in: dict[str, asyncio.Semaphore] = {}
+        self._shares = Shares()
+        self._regrouping: asyncio.TimerHandle | None = None
+        self._watched = set[Place]()
         self._polled = set[Place]()
         self._failing = set[Place]()
+        self._denied = set[Place]()
+        #: What was waited for once, and did not come.
+        self._late = set[Place]()
 
     @property
     def version(self) -> int:
@@ -83,6 +89,11 @@ class Lookout:
         """Whether the API server has answered about all that is wanted, for better or worse."""
         return not self._named.unasked
 
+    @property
+    def doubted(self) -> frozenset[Place]:
+        """Of what the API server has told nothing, or has refused to for a short time only."""
+        return self._named.doubted
+
     def store(self) -> SecretStore:
         """What is known now."""
         return self._named.store()
@@ -92,20 +103,24 @@ class Lookout:
         if set(places) == set(self._named.wanted):
             return
         self._named.want(places)
+        self._late &= set(places)
         self._news.set()
         self._answered.set()
         self._told()
 
     async def asked(self, limit_s: float) -> bool:
-        """Returns when all that is wanted was asked for once, or after ``limit_s`` seconds; whether it was."""
+        """Returns when all that is wanted was asked for once, or after ``limit_s`` seconds; whether it was.
+
+        What is late once is not waited for again.
+        """
         try:
             async with asyncio.timeout(limit_s):
-                while not self.is_sure:
+                while self._named.unasked - self._late:
                     self._answered.clear()
                     await self._answered.wait()
         except TimeoutError:
-            return False
-        return True
+            self._late |= self._named.unasked
+        return self.is_sure
 
     async def run(self) -> None:
         """Read for ever. Ends only by cancellation; what fails is tried again, and keeps what was known."""
@@ -113,7 +128,9 @@ class Lookout:
             async with asyncio.TaskGroup() as group:
                 while True:
                     wanted = set(self._named.wanted)
-                    for place in self._tasks.keys() - wanted:
+                    self._share(wanted)
+                    # Who holds a watch that is another's now begins anew, without.
+                    for place in self._tasks.keys() - (wanted - (self._watched - self._shares.watched)):
                         self._tasks.pop(place).cancel()
                     for place in sorted(wanted - self._tasks.keys()):
                         self._tasks[place] = group.create_task(self._follow(place), name=f"{place[0]} {place[1]}")
@@ -122,6 +139,22 @@ class Lookout:
         finally:
             self._tasks.clear()
             self.want(())
+            if self._regrouping is not None:
+                self._regrouping.cancel()
+
+    def _share(self, wanted: set[Place]) -> None:
+        if self._regrouping is not None:
+            self._regrouping.cancel()
+            self._regrouping = None
+        self._shares = shares(wanted, self._named.missing, WATCHES)
+        namespaces = {namespace for _, namespace, _ in wanted}
+        self._asking_in = {
+            name: self._asking_in.get(name) or asyncio.Semaphore(_OF_ONE_NAMESPACE) for name in namespaces
+        }
+
+    def _share_soon(self) -> None:
+        if self._regrouping is None:
+            self._regrouping = asyncio.get_running_loop().call_later(_REGROUP_S, self._news.set)
 
     async def _follow(self, place: Place) -> None:
         pause_s = _FIRST_PAUSE_S
@@ -130,10 +163,12 @@ class Lookout:
                 begun, wait_s = clock(), 0.0
                 try:
                     wait_s = await self._look(place)
-                except Denied:
-                    wait_s = self._next_poll_s()
-                    if self._named.denied(place):
+                except Denied as error:
+                    wait_s = self._shares.poll_s(place)
+                    self._tell_denial(place, error)
+                    if self._named.denied(place, clock()):
                         self._is_news(place)
+                    self._told()
                 except ClusterError as error:
                     self._tell_failure(place, error)
                     wait_s = error.retry_after_s or 0.0
@@ -144,16 +179,18 @@ class Lookout:
         finally:
             self._polled.discard(place)
             self._failing.discard(place)
+            self._denied.discard(place)
 
     async def _look(self, place: Place) -> float:
         """Tell all there is to tell until a watch is over; after how many seconds to look again."""
         kind, namespace, name = _KINDS[place[0]], place[1], place[2]
-        is_free = self._watched < WATCHES
-        self._watched += is_free
+        is_free = place in self._shares.watched and len(self._watched) < WATCHES
+        if is_free:
+            self._watched.add(place)
         try:
             async with AsyncExitStack() as stack:
                 states = None
-                async with self._asking:
+                async with self._asking_in[namespace], self._asking:
                     if is_free:
                         watching = self._source.watching(kind, namespace, name, _limit_s(name))
                         states = await _maybe_entered(stack, watching)
@@ -161,16 +198,20 @@ class Lookout:
                 (self._polled.add if states is None else self._polled.discard)(place)
                 self._told()
                 if states is None:
-                    return self._next_poll_s()
+                    return self._shares.poll_s(place)
                 async for state in states:
                     self._saw(place, state)
         finally:
-            self._watched -= is_free
+            if is_free:
+                self._watched.discard(place)
         return 0.0
 
     def _saw(self, place: Place, state: Object | None) -> None:
         self._failing.discard(place)
+        self._denied.discard(place)
         if self._named.saw(place, None if state is None else {**state, "kind": place[0]}):
+            if (state is None) != (place in self._shares.missing):
+                self._share_soon()
             self._is_news(place)
 
     def _is_news(self, place: Place) -> None:
@@ -185,8 +226,11 @@ class Lookout:
             _log.warning("%s %s/%s cannot be read: %s", *place, error)
         self._failing.add(place)
 
-    def _next_poll_s(self) -> float:
-        return max(POLL_S, len(self._tasks) / _POLLS_PER_S)
+    def _tell_denial(self, place: Place, error: Denied) -> None:
+        if not self._denied:
+            message = "%s %s/%s may not be read; what is known of it is used for %.0f s: %s"
+            _log.warning(message, *place, KEPT_S, error)
+        self._denied.add(place)
 
     def _told(self) -> None:
         counts = self._named.counts()

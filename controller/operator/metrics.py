@@ -73,9 +73,8 @@ class Metrics:
         self._bytes = Gauge(
             f"{_PREFIX}_config_bytes", "Bytes in each ConfigMap that is written.", ("config_map",), registry=registry
         )
-        Gauge(f"{_PREFIX}_config_budget_bytes", "Bytes that one ConfigMap may hold.", registry=registry).set(
-            BUDGET_BYTES
-        )
+        budget = Gauge(f"{_PREFIX}_config_budget_bytes", "Bytes that one ConfigMap may hold.", registry=registry)
+        budget.set(BUDGET_BYTES)
         self._revision = Gauge(
             f"{_PREFIX}_config_revision", "The revision that the extproc ConfigMap holds.", registry=registry
         )
@@ -88,6 +87,7 @@ class Metrics:
             ("state",),
             registry=registry,
         )
+        self._version = _version_gauge(registry)
         self._kinds = Gauge(
             f"{_PREFIX}_optional_kind",
             "1 for the state that an optional kind is in: watched, denied (RBAC), absent (no such kind) or failing.",
@@ -154,6 +154,7 @@ class Metrics:
             for gauge in (self._objects, self._bytes, self._of_secrets.bytes, self._replicas):
                 gauge.clear()
             self._revision.set(0)
+            self._version.set(0)
 
     def replicas(self, serving: int, ready: int) -> None:
         """So many of the ready extproc pods serve the present revision."""
@@ -161,6 +162,11 @@ class Metrics:
             return
         self._replicas.labels("serving").set(serving)
         self._replicas.labels("ready").set(ready)
+
+    def config_version(self, version: int) -> None:
+        """All extproc pods read this version of the configuration; 0: none could be asked."""
+        if self._leads:
+            self._version.set(version)
 
     def denied_namespaces(self, kind: str, count: int) -> None:
         """In so many namespaces a kind may not be read, apart from the others."""
@@ -173,3 +179,8 @@ class Metrics:
             self._kinds.labels(kind, before).set(0)
         self._kind_states[kind] = state
         self._kinds.labels(kind, state).set(1)
+
+
+def _version_gauge(registry: CollectorRegistry) -> Gauge:
+    text = "The version of the configuration that all extproc pods read; 0: none could be asked. The leader asks."
+    return Gauge(f"{_PREFIX}_config_version", text, registry=registry)

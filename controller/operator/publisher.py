@@ -1,7 +1,7 @@
 """The config lane's hands: brings ConfigMaps and Secrets to what a translation says, and knows what they hold."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -132,16 +132,16 @@ class Publisher:
         self._saw(name, obj)
         return obj != known
 
-    async def publish(self, translation: Translation, *, is_sure: bool = True) -> Published:
+    async def publish(self, translation: Translation, unsure: Collection[Subject] = ()) -> Published:
         """Write where there is a difference, and only there. Raises ``ClusterError``; what was done then stays done.
 
-        ``is_sure``: whether the API server has told of all Secrets that ``translation`` speaks of. They are written
-        first, also those of a configuration that does not fit: what is in force goes on needing them.
+        ``unsure``: the objects of whose Secrets the API server has not told. Ours are written first, also those of a
+        configuration that does not fit: what is in force goes on needing them.
         """
         now_s, served = self._clock(), self._served()
         planned = await asyncio.to_thread(plan, self._state, translation, self._settings, now_s, served)
         moment = Moment(planned.revision, self._state.revision, served, now_s)
-        filed = await self._file(translation, moment, is_sure=is_sure)
+        filed = await self._file(translation, moment, unsure)
         written = list(filed.written)
         if planned.problem is None:
             written += await self._carry_out(planned)
@@ -188,10 +188,10 @@ class Publisher:
             return recovered(processor, envoy, wanted_parts(translation))
         return self._parts if is_ours(processor) and is_ours(envoy) else {}
 
-    async def _file(self, translation: Translation, moment: Moment, *, is_sure: bool) -> Filed:
+    async def _file(self, translation: Translation, moment: Moment, unsure: Collection[Subject]) -> Filed:
         self.idle.clear()
         try:
-            return await self.secrets.publish(translation, moment, is_sure=is_sure)
+            return await self.secrets.publish(translation, moment, unsure)
         finally:
             self.idle.set()
 

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import resource
 import signal
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from typing import Any
@@ -136,6 +137,7 @@ class Operator:
 
     def _follow(self) -> None:
         self._config.follow()
+        self._serving.follow()
         self._gateway.follow()
         self._statuses.follow()
 
@@ -166,6 +168,8 @@ async def operate(settings: Settings, listening: Callable[[int], None]) -> None:
     Raises ``ClusterError`` when there is no telling how to reach the cluster, and ``OSError`` when nobody can listen.
     """
     gc.set_threshold(*_GC_THRESHOLDS)
+    # A dump would have every Secret in it that backends name.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     cluster = await Cluster.connect(settings.kubeconfig, settings.context, settings.namespace)
     cluster.owner = settings.owner
     try:

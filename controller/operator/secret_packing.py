@@ -3,7 +3,7 @@
 import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from controller.operator.kinds import SECRETS
 from controller.operator.named_objects import data_of
@@ -12,34 +12,28 @@ from controller.translate.secrets import SecretFiles
 
 Object = Mapping[str, Any]
 
-#: Who we are to server-side apply, which keeps book of whose a key is.
-_MANAGER: Final = "llmroute-controller"
-
 
 @dataclass(frozen=True, slots=True)
 class HeldSecret:
     """A Secret as the API server has it.
 
     Attributes:
-        files: all its values, by key.
-        ours: the keys that server-side apply knows as ours. Others are somebody else's, and stay.
+        files: all its values, by key. Whoever put one there: all of it is ours to say.
     """
 
     version: int
     files: SecretFiles
-    ours: frozenset[str]
 
 
 def maybe_held(obj: Object | None) -> HeldSecret | None:
     """What there is to know of a Secret; None for none."""
     if obj is None:
         return None
-    data = data_of(obj)
-    return HeldSecret(int(obj["metadata"]["resourceVersion"]), SecretFiles(data), _ours(obj) & data.keys())
+    return HeldSecret(int(obj["metadata"]["resourceVersion"]), SecretFiles(data_of(obj)))
 
 
 def secret(name: str, namespace: str, files: SecretFiles, revision: int, held: HeldSecret | None) -> dict[str, Any]:
-    """The whole of a Secret for server-side apply, which takes our other keys away.
+    """The whole of a Secret for server-side apply, which takes away what it knows as ours and is not in it.
 
     The annotation has the revision of the configuration that these files were written for. Nothing in the metadata
     comes from a value: a digest of a short one would tell it.
@@ -61,12 +55,6 @@ def secret(name: str, namespace: str, files: SecretFiles, revision: int, held: H
     }
 
 
-def _ours(obj: Object) -> frozenset[str]:
-    """https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management (read 2026-11-23)."""
-    entries = obj["metadata"].get("managedFields") or ()
-    fields = [
-        entry.get("fieldsV1") or {}
-        for entry in entries
-        if (entry.get("manager"), entry.get("operation")) == (_MANAGER, "Apply")
-    ]
-    return frozenset(key.removeprefix("f:") for each in fields for key in each.get("f:data") or () if key != ".")
+def size_of(files: Mapping[str, bytes]) -> int:
+    """Bytes in a Secret: its values, and each name twice, as it is also in what the server notes about its writers."""
+    return sum(len(value) + 2 * len(name) for name, value in files.items())

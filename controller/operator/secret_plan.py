@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from controller.api.findings import Subject
 from controller.operator.ceasing import Ceased, ceased_now, stays
 from controller.operator.published import BUDGET_BYTES
-from controller.operator.secret_packing import HeldSecret
+from controller.operator.secret_packing import HeldSecret, size_of
 from controller.operator.settings import Settings
 from controller.translate.secrets import SecretFiles
 from extproc.config.auth import NoAuth
@@ -26,12 +26,12 @@ class Wanted:
     Attributes:
         files: what is to be there.
         named: what the configuration speaks of, whether there is such a file or not.
-        is_sure: False while the API server fails to tell of what files are made of; then none of them is taken away.
+        doubted: files of whose making the API server has not told; none of them is taken away for not being there.
     """
 
     files: SecretFiles
     named: AbstractSet[str]
-    is_sure: bool = True
+    doubted: AbstractSet[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def plan_secret(state: SecretState, wanted: Wanted, settings: Settings, moment: 
     """What the Secret shall hold."""
     chosen = _fitting(wanted.files, state.base)
     unwanted = state.base.keys() - wanted.files.keys()
-    doubtful = frozenset[str]() if wanted.is_sure else unwanted & wanted.named
+    doubtful = unwanted & wanted.named & wanted.doubted
     ceased = ceased_now(unwanted - wanted.named, state.ceased, moment.revision, moment.now_s, moment.served)
     ceased = {
         name: left
@@ -82,7 +82,7 @@ def plan_secret(state: SecretState, wanted: Wanted, settings: Settings, moment: 
         if moment.written < left.revision or stays(left, settings, moment.now_s)
     }
     lingering = {name: state.base[name] for name in (*ceased, *doubtful)}
-    if _size(chosen) + _size(lingering) > BUDGET_BYTES:
+    if size_of(chosen) + size_of(lingering) > BUDGET_BYTES:
         # What is wanted goes before what lingers.
         lingering, ceased = {}, {}
     files = SecretFiles(chosen | lingering)
@@ -91,7 +91,7 @@ def plan_secret(state: SecretState, wanted: Wanted, settings: Settings, moment: 
 
 
 def owners_of(config: Config) -> dict[str, Subject]:
-    """Every file that the configuration names, and the object that it is for."""
+    """Every file that the configuration speaks of, whether there is one or not, and the object that it is for."""
     owners: dict[str, Subject] = {}
     for backend in config.backends:
         kind = None if backend.auth is None else backend.auth.kind
@@ -112,20 +112,14 @@ def _subject(kind: str, place: str) -> Subject:
 def _fitting(wanted: Mapping[str, bytes], base: Mapping[str, bytes]) -> dict[str, bytes]:
     """What fits, and first of all what is there already: a file without room keeps what it has, or does not come."""
     chosen = {name: base[name] for name in wanted if name in base}
-    size = _size(chosen)
+    size = size_of(chosen)
     for name in sorted(wanted, key=lambda each: (each not in base, each)):
-        after = size - len(chosen.get(name, b"")) + len(wanted[name])
+        before = {name: chosen[name]} if name in chosen else {}
+        after = size - size_of(before) + size_of({name: wanted[name]})
         if after <= BUDGET_BYTES:
             chosen[name], size = wanted[name], after
     return chosen
 
 
 def _is_current(held: HeldSecret | None, files: SecretFiles) -> bool:
-    if held is None:
-        return False
-    return held.ours <= files.keys() and all(held.files.get(name) == value for name, value in files.items())
-
-
-def _size(files: Mapping[str, bytes]) -> int:
-    """The bytes that count for the API server's limit, which is the same for Secrets and ConfigMaps."""
-    return sum(map(len, files.values()))
+    return held is not None and dict(held.files) == dict(files)

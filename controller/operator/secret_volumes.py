@@ -1,6 +1,6 @@
 """The two Secrets that pods mount as files: the processor's credentials, and what our Envoy shows to upstreams."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 
 from controller.api.findings import Finding, Subject
@@ -68,18 +68,19 @@ class SecretVolumes:
         """Take in what a watch says. Says whether a Secret is not what it was left as."""
         return (self._credentials if name == self._credentials.name else self._envoy).saw(obj)
 
-    async def publish(self, translation: Translation, moment: Moment, *, is_sure: bool) -> Filed:
+    async def publish(self, translation: Translation, moment: Moment, unsure: Collection[Subject]) -> Filed:
         """Write what differs. Raises ``ClusterError``, but not when a write is refused.
 
-        ``is_sure``: whether the API server has told of all that files are made of.
+        ``unsure``: the objects of whose Secrets the API server has not told.
         """
-        owners, outcomes = owners_of(translation.config), dict[str, Outcome]()
-        credentials = Wanted(translation.credentials, frozenset(owners), is_sure)
+        # One knows of files that are not there, the other of Envoy's.
+        named, outcomes = owners_of(translation.config), dict[str, Outcome]()
+        owners = named | dict(translation.file_owners)
+        doubted = {file for file, owner in owners.items() if owner in unsure}
+        credentials = Wanted(translation.credentials, named.keys(), doubted)
         if self._settings.bundled:
-            certificates = Wanted(translation.envoy_secrets, frozenset(), is_sure)
-            outcome = await self._envoy.publish(certificates, replace(moment, served=None))
-            outcomes[self._envoy.name] = outcome
-            owners |= _backends_of(translation, outcome)
+            certificates = Wanted(translation.envoy_secrets, frozenset())
+            outcomes[self._envoy.name] = await self._envoy.publish(certificates, replace(moment, served=None))
         outcomes[self._credentials.name] = await self._credentials.publish(credentials, moment)
         self.is_refused = any(each.is_refused for each in outcomes.values())
         return Filed(
@@ -95,14 +96,3 @@ class SecretVolumes:
 
     def _subject(self, name: str) -> Subject:
         return Subject("Secret", self._settings.namespace, name)
-
-
-def _backends_of(translation: Translation, outcome: Outcome) -> dict[str, Subject]:
-    """The backends that Envoy's files are for, by the beginning of their names: namespace, dot, name, dot."""
-    backends = [status.subject for status in translation.statuses if status.subject.kind == "LLMBackend"]
-    return {
-        file: backend
-        for file in outcome.missing
-        for backend in backends
-        if file.rpartition(".")[0] == f"{backend.namespace}.{backend.name}"
-    }

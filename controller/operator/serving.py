@@ -9,11 +9,12 @@ from typing import Any, Final, Protocol
 import aiohttp
 import msgspec
 
+from controller.operator.agreement import Agreement
 from controller.operator.failures import ClusterError
 from controller.operator.fleet import Replica, serves
 from controller.operator.lease import clock
 from controller.operator.roster import Answer, Pod, Roster, present_pods
-from extproc.config.names import OLDEST_VERSION, VERSION
+from extproc.config.names import OLDEST_VERSION
 
 #: Between two rounds of questions, seconds: just after a write, while something lags, when it has lagged for long or no
 #: pod is ready, and when all agree.
@@ -51,6 +52,9 @@ class Counts(Protocol):
     def replicas(self, serving: int, ready: int) -> None:
         """So many of those that are ready serve the present revision."""
 
+    def config_version(self, version: int) -> None:
+        """The version of the configuration that all pods read; 0: none of them could be asked."""
+
 
 class _LastError(msgspec.Struct):
     message: str = ""
@@ -86,8 +90,8 @@ class Serving:
         self._metrics = metrics
         self._changed = changed
         self._agreed = agreed
-        #: The newest version of the configuration that every pod reads; None before any has said so.
-        self.config_version: int | None = None
+        self._agreement = Agreement()
+        self._unasked = False
         self._roster = Roster()
         self._fleet: tuple[Replica, ...] | None = None
         self._wanted = 0
@@ -112,13 +116,31 @@ class Serving:
         """The oldest revision that a ready pod may serve; None when nobody knows, or no pod is ready."""
         return self._roster.lowest_revision()
 
-    def _agree(self, accepted: Sequence[int | None]) -> None:
-        """What all pods that say so can read; a pod that is silent now is asked again soon."""
-        said = [version for version in accepted if version is not None]
-        if said and (agreed := min(*said, VERSION)) != self.config_version:
-            _log.info("the configuration is written in version %d: all extproc pods read it", agreed)
-            self.config_version = agreed
+    @property
+    def config_version(self) -> int | None:
+        """The newest version of the configuration that every pod reads; None before any has said so."""
+        return self._agreement.version
+
+    def follow(self) -> None:
+        """The lead is lost, and with it what is known of pods."""
+        self._roster, self._fleet, self._listed = Roster(), None, None
+        self._agreement, self._unasked = Agreement(), False
+        self._wake.set()
+
+    def _agree(self, answers: Mapping[Pod, Answer]) -> None:
+        if self._agreement.heard(answers, clock()):
+            _log.info("the configuration is written in version %d: extproc reads it", self._agreement.version)
             self._agreed()
+        is_unknown = self._agreement.is_unknown(clock())
+        if is_unknown and not self._unasked:
+            port = self._admin_port
+            message = (
+                "no extproc pod can be asked on port %d which version of the configuration it reads: it is written in "
+                "the one that it has, which may not be able to say what resources ask for"
+            )
+            _log.warning(message, port)
+        self._unasked = is_unknown
+        self._metrics.config_version(self._agreement.version or 0)
 
     async def run(self, active: Callable[[], bool]) -> None:
         """Ask for ever. Ends only by cancellation; a standby, of which ``active`` is not true, does not ask."""
@@ -130,7 +152,7 @@ class Serving:
                     await self._round(session)
                     await self._rest(self._pause())
                 else:
-                    self._roster, self._fleet, self._listed = Roster(), None, None
+                    self.follow()
                     await asyncio.sleep(_IDLE_S)
 
     async def _rest(self, seconds: float) -> None:
@@ -146,7 +168,7 @@ class Serving:
             return
         answers = await asyncio.gather(*(self._ask(session, pod) for pod in pods))
         said = dict(zip(pods, answers, strict=True))
-        self._agree([answer.accepts for answer in answers])
+        self._agree(said)
         ready = {pod: answer for pod, answer in said.items() if pod.is_ready}
         fleet = self._roster.update(ready, clock())
         self._troubled = self._troubled or any(answer.revision is None for answer in ready.values())

@@ -38,12 +38,12 @@ JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "applic
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One call. ``limit_s``: seconds until it is given up."""
+    """One call. ``limit_s``: seconds until it is given up. The body, which may be a Secret, is in no ``repr``."""
 
     method: str
     path: str
     query: Mapping[str, str] = field(default_factory=dict)
-    body: Mapping[str, Any] | None = None
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
     content_type: str = JSON
     limit_s: float = 30.0
 
@@ -56,7 +56,7 @@ class Credentials:
     ca_path: str | None
     ca_data: str | bytes | None
     verify: bool
-    token: str | None
+    token: str | None = field(repr=False)
     certificate_path: str | None
     key_path: str | None
 

@@ -9,7 +9,6 @@ from controller.api.reasons import Reason
 from controller.standalone.manifests import Manifests, Note
 from controller.standalone.placeholders import filled_in
 from controller.translate import Settings, Snapshot, Translation, translate
-from controller.translate.secrets import SecretStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +56,7 @@ def compiled(
         settings = replace(settings, envoy_secrets=envoy_secrets)
     filled = filled_in(manifests, environment)
     snapshot = Snapshot.of(filled.objects, settings)
-    secrets = SecretStore(snapshot.secrets.data, {**snapshot.secrets.unread, **filled.missing})
+    secrets = replace(snapshot.secrets, unread={**snapshot.secrets.unread, **filled.missing})
     translation = translate(replace(snapshot, secrets=secrets))
     notes = {*manifests.notes, *(manifests.note(_judged(each, elsewhere=elsewhere)) for each in translation.findings)}
     return Compiled(translation, tuple(sorted(notes, key=lambda note: (note.file, note.line, note.path, note.message))))

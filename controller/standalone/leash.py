@@ -7,6 +7,7 @@ alternative, code between fork and exec in a process with threads, can deadlock.
 
 import ctypes
 import os
+import resource
 import signal
 import sys
 
@@ -14,13 +15,14 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Tie this process to its parent, then become the program."""
+    """Tie this process to its parent, forbid core dumps, then become the program."""
     parent, program = int(sys.argv[1]), sys.argv[2:]
     libc = ctypes.CDLL(None, use_errno=True)
     if sys.platform == "linux":
         libc.prctl(_PR_SET_PDEATHSIG, int(signal.SIGTERM))
     if os.getppid() != parent:
         sys.exit("the parent died first")
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of a program that holds credentials would, too
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and that would be inherited
     arguments = (ctypes.c_char_p * (len(program) + 1))(*map(os.fsencode, program), None)
     libc.execv(arguments[0], arguments)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import signal
 import time
 
@@ -41,6 +42,8 @@ def run(plan: Plan, report: Report) -> None:
 
     Raises a ``Fault`` for what it is given, for what it finds on this machine, and for a child that is gone for good.
     """
+    # A dump would have the Secrets of the manifests in it.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     asyncio.run(_Run(plan, report).until_stopped())
 
 

@@ -14,11 +14,13 @@ from controller.api.client_auth import ClientAuth as Wanted
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
 from controller.api.secrets import SecretRef
-from controller.translate.canonical import canonical
+from controller.translate.canonical import canonical, file_name
 from controller.translate.grants import Grant, permits
+from controller.translate.issuers import Holders, holders_of, maybe_taken
 from controller.translate.key_sets import UnusableKeySet, read_key_set
 from controller.translate.reading import ReadRoute
-from controller.translate.secrets import Asking, Place, SecretStore, secret_data
+from controller.translate.secret_references import Asking, secret_data
+from controller.translate.secrets import Place
 from controller.translate.snapshot import Snapshot
 from controller.translate.upstreams import is_local
 from extproc.config.auth import ClientAuth, ClientKeys, ClientTokens
@@ -32,8 +34,6 @@ _KEYS_PATH = f"{_PATH}.apiKeys.secretRef"
 _ID = re.compile(r"[A-Za-z0-9._-]{1,63}")
 #: What fits into one header and is no word to guess.
 _KEY = re.compile(rb"[!-~]{16,4096}")
-#: Files are keys of a Secret, which may have as many characters.
-_MAX_NAME = 253
 #: Ids that one finding names.
 _NAMED = 5
 
@@ -72,8 +72,9 @@ class Door:
 
 def doors(snapshot: Snapshot) -> dict[Subject, Door]:
     """The routes that ask who a caller is."""
+    holders = holders_of(snapshot.routes)
     return {
-        route.subject: _door(route.subject, route.spec.client_auth, snapshot)
+        route.subject: _door(route.subject, route.spec.client_auth, snapshot, holders)
         for route in snapshot.routes
         if route.spec is not None and route.spec.client_auth is not None
     }
@@ -100,9 +101,9 @@ def _places(subject: Subject, wanted: Wanted, grants: frozenset[Grant]) -> Itera
         yield "ConfigMap", own, wanted.jwt.jwks_config_map_ref.name
 
 
-def _door(subject: Subject, wanted: Wanted, snapshot: Snapshot) -> Door:
+def _door(subject: Subject, wanted: Wanted, snapshot: Snapshot, holders: Holders) -> Door:
     if snapshot.settings.config_version < _SINCE_VERSION:
-        why = "an extproc pod is of a version that cannot tell callers apart; upgrade extproc"
+        why = "an extproc pod is of a version that cannot tell callers apart, or none could be asked; upgrade extproc"
         return Door(refusal=why, findings=(Finding(subject, _PATH, why, Reason.PROCESSOR_TOO_OLD),))
     findings: list[Finding] = []
     keys, file, provider = None, None, None
@@ -112,7 +113,7 @@ def _door(subject: Subject, wanted: Wanted, snapshot: Snapshot) -> Door:
         file = None if content is None else (keys.file, content)
         findings += found
     if wanted.jwt is not None:
-        followed = _provider(subject, wanted.jwt, snapshot)
+        followed = maybe_taken(subject, wanted.jwt, holders) or _provider(subject, wanted.jwt, snapshot)
         if isinstance(followed, Finding):
             findings.append(followed)
         else:
@@ -125,15 +126,13 @@ def _door(subject: Subject, wanted: Wanted, snapshot: Snapshot) -> Door:
 
 def _file_name(subject: Subject, keys: CallerKeys) -> str:
     """Of the reference and not of what is behind it, so that a rotated key keeps the file."""
-    said = sha256(canonical(["callers", subject.namespace, subject.name, keys.model_dump()])).hexdigest()
-    name = f"{subject.namespace}.{subject.name}.callers.{said[:8]}"
-    return name if len(name) <= _MAX_NAME else said[:32]
+    return file_name(("_callers", subject.namespace, subject.name), keys.model_dump(mode="json"))
 
 
 def _callers(subject: Subject, keys: CallerKeys, snapshot: Snapshot) -> tuple[bytes | None, list[Finding]]:
     """The file's content; what is wrong with one caller shuts out that one alone."""
     ref = SecretRef(name=keys.secret_ref.name, namespace=keys.secret_ref.namespace)
-    data = secret_data(Asking(subject, _KEYS_PATH), ref, snapshot.secrets, snapshot.grants)
+    data = secret_data(Asking(subject, _KEYS_PATH), ref, snapshot)
     if isinstance(data, Finding):
         return None, [data]
     hashes, findings = _hashes(subject, ref, data)
@@ -191,7 +190,7 @@ def _provider(subject: Subject, tokens: CallerTokens, snapshot: Snapshot) -> Pro
             fault = f"{quoted(host)} is on Envoy's own machine or link, where no key set of this cluster may be"
             return Finding(subject, f"{_PATH}.jwt.jwksURI", fault, Reason.TARGET_NOT_PERMITTED)
         return Provider(_name(tokens.issuer, audiences, tokens.jwks_uri), tokens.issuer, audiences, uri=tokens.jwks_uri)
-    text = _key_set(subject, tokens, snapshot.secrets)
+    text = _key_set(subject, tokens, snapshot)
     if isinstance(text, Finding):
         return text
     path, what = f"{_PATH}.jwt.jwks", "the key set"
@@ -219,12 +218,12 @@ def _maybe_uri_fault(uri: str) -> str | None:
     return "the port must be 1 to 65535" if port == 0 else None
 
 
-def _key_set(subject: Subject, tokens: CallerTokens, store: SecretStore) -> str | Finding:
+def _key_set(subject: Subject, tokens: CallerTokens, snapshot: Snapshot) -> str | Finding:
     ref = tokens.jwks_config_map_ref
     if ref is None:
         return tokens.jwks or ""
     path = f"{_PATH}.jwt.jwksConfigMapRef"
-    data = secret_data(Asking(subject, path), SecretRef(name=ref.name), store, frozenset(), "ConfigMap")
+    data = secret_data(Asking(subject, path), SecretRef(name=ref.name), snapshot, "ConfigMap")
     if isinstance(data, Finding):
         return data
     if ref.key not in data:

@@ -6,10 +6,7 @@ Nothing that is said of a value repeats any of it.
 import json
 import re
 from collections.abc import Callable
-from configparser import Error as NoIni
-from configparser import RawConfigParser
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 _DEFAULT_PROFILE: Final = "default"
 _KEY_ID, _KEY, _SESSION = "aws_access_key_id", "aws_secret_access_key", "aws_session_token"
@@ -18,9 +15,23 @@ _FITS: Final = {
     _KEY: re.compile(r"[!-~]{0,1024}"),
     _SESSION: re.compile(r"[!-~]{0,16384}"),
 }
-#: Far above any key or token, below what would burden a header.
-_LONGEST: Final = 16_384
-_LOOPBACK: Final = ("127.0.0.1", "::1", "localhost")
+#: Bytes: far above any key or token, below what would burden a header or a reader. They are counted before anything
+#: else is looked at: a Secret may have a megabyte, and its owner may mean harm.
+_LONGEST_LINE: Final = 16_384
+_LONGEST_PROFILES: Final = 16_384
+_LONGEST_JSON: Final = 65_536
+_NO_PROFILES: Final = f"is no shared credentials file of AWS: it must be [{_DEFAULT_PROFILE}] and its keys"
+#: What Google has written into key files as their ``token_uri``, lately and in older days. Who writes a Secret must not
+#: say where the processor sends requests.
+_GOOGLE: Final = "https://oauth2.googleapis.com/token"
+_GOOGLES: Final = frozenset(
+    {
+        _GOOGLE,
+        "https://www.googleapis.com/oauth2/v4/token",
+        "https://www.googleapis.com/oauth2/v3/token",
+        "https://accounts.google.com/o/oauth2/token",
+    }
+)
 #: Google's other kinds of credentials (google-auth 2, ``google.auth._default``), and what to take in their place.
 _OTHER_ACCOUNTS: Final = {
     "authorized_user": "a person's own credential, which ends with the person; make a key of a service account",
@@ -40,9 +51,7 @@ Form = Callable[[bytes], bytes]
 
 def line(value: bytes) -> bytes:
     """One line of text, without the space around it. Raises ``Malformed``."""
-    text = _text(value)
-    if len(text) > _LONGEST:
-        raise Malformed(f"has more than {_LONGEST} characters")
+    text = _text(value, _LONGEST_LINE)
     if not text.isprintable():
         raise Malformed("holds a line break or another control character; it must be one line of text")
     return text.encode()
@@ -61,16 +70,11 @@ def aws_keys(value: bytes) -> bytes:
 
     Format: https://docs.aws.amazon.com/sdkref/latest/guide/file-format.html (read 2026-11-23).
     """
-    parser = RawConfigParser(default_section="", strict=True)
-    try:
-        parser.read_string(_text(value))
-    except NoIni:
-        raise Malformed(f"is no shared credentials file of AWS: it must be [{_DEFAULT_PROFILE}] and its keys") from None
-    profiles = parser.sections()
-    name = _DEFAULT_PROFILE if _DEFAULT_PROFILE in profiles else "".join(profiles[:1])
+    profiles = _profiles(_text(value, _LONGEST_PROFILES))
+    name = _DEFAULT_PROFILE if _DEFAULT_PROFILE in profiles else next(iter(profiles), "")
     if not name or (name != _DEFAULT_PROFILE and len(profiles) > 1):
         raise Malformed(f"must have a profile [{_DEFAULT_PROFILE}], or one profile and no other")
-    profile = parser[name]
+    profile = profiles[name]
     lines = [f"[{_DEFAULT_PROFILE}]"]
     for option in (_KEY_ID, _KEY, _SESSION):
         found = profile.get(option, "")
@@ -87,7 +91,7 @@ def service_account(value: bytes) -> bytes:
 
     Format: https://cloud.google.com/iam/docs/keys-create-delete (read 2026-11-23).
     """
-    text = _text(value)
+    text = _text(value, _LONGEST_JSON)
     try:
         key: Any = json.loads(text)
     except (ValueError, RecursionError):
@@ -103,24 +107,58 @@ def service_account(value: bytes) -> bytes:
             raise Malformed(f"has no {name}, as key files of service accounts do")
     if "-----BEGIN" not in key["private_key"]:
         raise Malformed("has a private_key that is not in PEM")
-    if not _is_safe(key["token_uri"]):
-        raise Malformed("has a token_uri that is no https address")
+    if key["token_uri"] not in _GOOGLES:
+        raise Malformed(f"has another token_uri than Google's, {_GOOGLE}")
     return text.encode()
 
 
-def _is_safe(url: str) -> bool:
-    """Whether a secret may be sent there: over TLS, or not beyond this machine."""
-    try:
-        parts = urlsplit(url)
-        host = parts.hostname
-    except ValueError:
-        return False
-    if not host or not url.isascii() or not url.isprintable() or " " in url:
-        return False
-    return parts.scheme == "https" or (parts.scheme == "http" and host in _LOOPBACK)
+def _profiles(text: str) -> dict[str, dict[str, str]]:
+    """The options of each section, by their names in small letters. Raises ``Malformed``.
+
+    Not Python's ``configparser``: its patterns take minutes for a long line of spaces.
+    """
+    profiles: dict[str, dict[str, str]] = {}
+    options: dict[str, str] | None = None
+    last, depth = "", 0
+    for line in text.split("\n"):
+        stripped = line.strip()
+        indent = len(line) - len(line.lstrip())
+        if not stripped or stripped[0] in "#;":
+            continue
+        if options is not None and last and indent > depth:
+            options[last] += f"\n{stripped}"
+        elif (section := _maybe_section(stripped)) is not None:
+            if section in profiles:
+                raise Malformed(f"{_NO_PROFILES}, each once")
+            options, last = profiles.setdefault(section, {}), ""
+        else:
+            last, found = _option(stripped)
+            if options is None or last in options:
+                raise Malformed(_NO_PROFILES if options is None else f"{_NO_PROFILES}, each once")
+            options[last], depth = found, indent
+    return profiles
 
 
-def _text(value: bytes) -> str:
+def _maybe_section(line: str) -> str | None:
+    """The name between brackets; behind them may be a comment."""
+    if not line.startswith("["):
+        return None
+    name, bracket, rest = line[1:].partition("]")
+    if not bracket or not name.strip() or rest.strip()[:1] not in ("", "#", ";"):
+        raise Malformed(_NO_PROFILES)
+    return name.strip()
+
+
+def _option(line: str) -> tuple[str, str]:
+    at = min((found for sign in "=:" if (found := line.find(sign)) > 0), default=0)
+    if not at:
+        raise Malformed(_NO_PROFILES)
+    return line[:at].rstrip().lower(), line[at + 1 :].lstrip()
+
+
+def _text(value: bytes, most: int) -> str:
+    if len(value) > most:
+        raise Malformed(f"has {len(value)} bytes, and at most {most} can be used")
     try:
         text = value.decode("utf-8-sig").strip()
     except UnicodeDecodeError:

@@ -4,9 +4,8 @@ A backend without its secret stays where it is, and the processor answers 503 fo
 traffic would go to others for as long as a Secret is being replaced.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from hashlib import sha256
 from ipaddress import ip_address
 from typing import Any, Final
 
@@ -16,18 +15,18 @@ from controller.api.reasons import Reason
 from controller.api.secrets import SecretRef
 from controller.translate import credential_forms as forms
 from controller.translate.callers import places_of_callers
-from controller.translate.canonical import digest
+from controller.translate.canonical import file_name
 from controller.translate.grants import Grant, permits
+from controller.translate.identities import maybe_not_lent
 from controller.translate.reading import ReadBackend
-from controller.translate.secrets import Asking, Place, SecretFiles, secret_value
+from controller.translate.secret_references import Asking, is_ours, secret_value
+from controller.translate.secrets import Place, SecretFiles
 from controller.translate.snapshot import Snapshot
 from controller.translate.upstream_tls import tls_places
 from controller.translate.upstreams import Upstream
 from extproc.config.auth import ApiKeyAuth, Auth, AwsAuth, AzureAuth, GcpAuth, NoAuth, PassthroughAuth
 from extproc.config.errors import quoted
 
-#: Characters of a file's name, which is a key of a Secret as well.
-_LONGEST_NAME: Final = 253
 #: The version of the processor's configuration since which it can say what a backend is shown.
 _SINCE_VERSION: Final = 2
 #: Ends of names that nobody outside of a machine or a network can be asked by (RFC 6761, RFC 6762, RFC 9476).
@@ -67,6 +66,8 @@ def credential_of(read: ReadBackend, upstream: Upstream, snapshot: Snapshot) -> 
         return Credential()
     auth, asked = read.spec.auth, _maybe_asked(read.spec.auth)
     findings = _in_clear(read, upstream, snapshot) if _is_shown(auth) else []
+    if (refused := maybe_not_lent(read, upstream, snapshot.settings)) is not None:
+        return Credential(_withheld(read), findings=(refused, *findings))
     if asked is None:
         return Credential(_config_auth(auth, None), findings=tuple(findings))
     file = file_name((read.subject.namespace, read.subject.name), told(auth))
@@ -79,32 +80,32 @@ def credential_of(read: ReadBackend, upstream: Upstream, snapshot: Snapshot) -> 
 
 def maybe_unsaid(read: ReadBackend, snapshot: Snapshot) -> Finding | None:
     """Why a backend cannot be served by processors that know nothing of ``auth``: they would show the client's key."""
-    if read.spec is None or read.spec.auth is None or snapshot.settings.config_version >= _SINCE_VERSION:
+    if read.spec is None or read.spec.auth is None or can_refuse(snapshot):
         return None
-    message = "an extproc pod is of a version that has no credentials; upgrade extproc"
+    message = "an extproc pod is of a version that has no credentials, or none could be asked; upgrade extproc"
     return Finding(read.subject, "spec.auth", message, Reason.PROCESSOR_TOO_OLD)
+
+
+def can_refuse(snapshot: Snapshot) -> bool:
+    """Whether the processors can be told that a backend is to be shown something, or is to be sent nothing."""
+    return snapshot.settings.config_version >= _SINCE_VERSION
 
 
 def needed_secrets(snapshot: Snapshot) -> set[Place]:
     """The Secrets and ConfigMaps that ``translate`` has to know of: those that may be used, and no others."""
     asked = ((read.subject, place) for read in snapshot.backends for place in _places(read))
-    return places_of_callers(snapshot.routes, snapshot.grants) | {
+    places = places_of_callers(snapshot.routes, snapshot.grants) | {
         (kind, namespace, name)
         for subject, (kind, namespace, name) in asked
         if namespace == subject.namespace
         or permits(snapshot.grants, Grant(subject.namespace, namespace, "", kind, name, subject.kind))
     }
+    return {place for place in places if not is_ours(place, snapshot.settings)}
 
 
 def told(auth: BackendAuth) -> Any:
     """All that ``spec.auth`` says: references and settings. Equal ones are equal."""
     return auth.model_dump(mode="json", by_alias=True, exclude_none=True)
-
-
-def file_name(labels: Sequence[str], said: Any) -> str:
-    """The name of a credential's file; what is said of the credential has a part in it, its value has none."""
-    name = ".".join((*labels, digest(said)[:8]))
-    return name if len(name) <= _LONGEST_NAME else sha256(name.encode()).hexdigest()[:32]
 
 
 def _places(read: ReadBackend) -> Iterator[Place]:
@@ -138,7 +139,7 @@ def _asked(auth: BackendAuth) -> Iterator[_Asked]:
 
 def _content(read: ReadBackend, asked: _Asked, snapshot: Snapshot) -> bytes | Finding:
     asking = Asking(read.subject, asked.path)
-    value = secret_value(asking, asked.ref, asked.usual_key, snapshot.secrets, snapshot.grants)
+    value = secret_value(asking, asked.ref, asked.usual_key, snapshot)
     if isinstance(value, Finding):
         return value
     try:
@@ -147,6 +148,11 @@ def _content(read: ReadBackend, asked: _Asked, snapshot: Snapshot) -> bytes | Fi
         key, namespace = asked.ref.key or asked.usual_key, asked.ref.namespace or read.subject.namespace
         where = f"the key {quoted(key)} of Secret {quoted(asked.ref.name)} in namespace {quoted(namespace)}"
         return Finding(read.subject, f"{asked.path}.key", f"{where} {malformed}", Reason.CREDENTIAL_MALFORMED)
+
+
+def _withheld(read: ReadBackend) -> Auth:
+    """A key that nobody has: the processor answers 503, and does not look for an identity of its own."""
+    return Auth(api_key=ApiKeyAuth(file=file_name(("_withheld", read.subject.namespace, read.subject.name), None)))
 
 
 def _config_auth(auth: BackendAuth, file: str | None) -> Auth:
@@ -200,7 +206,8 @@ def _is_shown(auth: BackendAuth) -> bool:
 def _in_clear(read: ReadBackend, upstream: Upstream, snapshot: Snapshot) -> list[Finding]:
     if upstream.tls_name is not None:
         return []
-    outside = [host for host, _ in upstream.endpoints if not _is_inside(host, snapshot.settings.cluster_domain)]
+    hosts = [host for host, _ in upstream.endpoints] + ([] if upstream.proxy is None else [upstream.proxy[0]])
+    outside = [host for host in hosts if not _is_inside(host, snapshot.settings.cluster_domain)]
     if not outside:
         return []
     path = "spec.endpoint" if read.spec is not None and read.spec.endpoint is not None else "spec.backendRef"

@@ -44,6 +44,7 @@ def config_backend(backend: ResolvedBackend) -> Backend:
         defaults=None if defaults is None else Defaults(**defaults.model_dump()),
         gcp=None if gcp is None else GoogleCloud(**gcp.model_dump()),
         auth=backend.credential.auth,
+        refusal=backend.refusal,
     )
 
 

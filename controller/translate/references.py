@@ -8,10 +8,11 @@ from controller.api.findings import Finding, Severity
 from controller.api.reasons import Reason
 from controller.api.route import RouteBackendRef
 from controller.translate.canonical import digest
-from controller.translate.credentials import Credential, credential_of, maybe_unsaid, told
+from controller.translate.credentials import Credential, can_refuse, credential_of, maybe_unsaid, told
 from controller.translate.expressible import maybe_inexpressible
 from controller.translate.reading import ReadBackend, ReadRoute, ReadRule
 from controller.translate.snapshot import Snapshot
+from controller.translate.upstream_tls import UpstreamTls
 from controller.translate.upstreams import Upstream, upstream_of
 from extproc.config.errors import nearest, quoted
 from extproc.config.names import keyed
@@ -37,6 +38,25 @@ class ResolvedBackend:
     findings: tuple[Finding, ...]
     fingerprint: str = ""
     credential: Credential = field(default_factory=Credential)
+
+    @property
+    def is_reached(self) -> bool:
+        """Whether anything may be sent to it: there is an upstream, and it is known how to speak to it."""
+        return self.upstream is not None and self.upstream.tls.fault is None
+
+    @property
+    def refusal(self) -> str | None:
+        """What its share of the requests is answered. Were it left out instead, others would get that share."""
+        if self.upstream is None or self.is_reached:
+            return None
+        return "a certificate that it needs is missing or cannot be used"
+
+    @property
+    def lack(self) -> str | None:
+        """What it answers 503 without; None when it has everything."""
+        if self.refusal is not None:
+            return "a certificate"
+        return "its credential" if self.credential.is_missing else None
 
     @property
     def name(self) -> str:
@@ -130,7 +150,7 @@ class Catalog:
             return f"missing {self.maybe_meant(namespace, name)}"
         if backend.upstream is None:
             return f"unusable {backend.findings[0]}"
-        return "without credential" if backend.credential.is_missing else ""
+        return "" if backend.lack is None else f"without {backend.lack}"
 
 
 def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
@@ -143,9 +163,12 @@ def _resolved(read: ReadBackend, snapshot: Snapshot) -> ResolvedBackend:
             return ResolvedBackend(read, None, (*read.findings, fault))
         case _ if (fault := maybe_unsaid(read, snapshot)) is not None:
             return ResolvedBackend(read, None, (*read.findings, fault))
+        case Upstream(tls=UpstreamTls(fault=Finding() as fault)) if not can_refuse(snapshot):
+            return ResolvedBackend(read, None, (*read.findings, fault))
         case upstream:
             credential = credential_of(read, upstream, snapshot)
-            findings = (*read.findings, *credential.findings)
+            faults = () if upstream.tls.fault is None else (upstream.tls.fault,)
+            findings = (*read.findings, *faults, *credential.findings)
             return ResolvedBackend(read, upstream, findings, _fingerprint(read, upstream), credential)
 
 
@@ -187,8 +210,8 @@ def _rule(route: ReadRoute, read: ReadRule, catalog: Catalog) -> tuple[ResolvedR
                 findings.append(finding)
             case ResolvedBackend() as backend:
                 choices.append(Choice(backend.name, ref.weight, ref.model_name_override, timeout_ms))
-                if backend.credential.is_missing:
-                    findings.append(_without_credential(route, read, j))
+                if backend.lack is not None:
+                    findings.append(_lacking(route, read, j, backend.lack))
     if choices:
         return ResolvedRule(read, source, tuple(choices)), [*findings, *_doubtful(route, read, choices)]
     if not findings:
@@ -241,10 +264,10 @@ def _doubtful(route: ReadRoute, read: ReadRule, choices: list[Choice]) -> Iterat
             yield _warning(route, f"{path}[{j}].name", message, Reason.DUPLICATE_BACKEND)
 
 
-def _without_credential(route: ReadRoute, read: ReadRule, j: int) -> Finding:
+def _lacking(route: ReadRoute, read: ReadRule, j: int, lack: str) -> Finding:
     name = quoted(read.rule.backend_refs[j].name)
     path = f"spec.rules[{read.index}].backendRefs[{j}].name"
-    message = f"LLMBackend {name} lacks its credential, without which it answers 503; its own status says why"
+    message = f"LLMBackend {name} lacks {lack}, without which it answers 503; its own status says why"
     return _warning(route, path, message, Reason.BACKEND_WITHOUT_CREDENTIAL)
 
 

@@ -17,18 +17,21 @@ def read_secrets(objects: Iterable[Mapping[str, Any]]) -> tuple[SecretStore, lis
     """What Secrets and ConfigMaps hold, and what is wrong with those that nothing can be known of."""
     data: dict[Place, Mapping[str, bytes]] = {}
     unread: dict[Place, str] = {}
+    types: dict[Place, str] = {}
     findings: list[Finding] = []
     for obj in objects:
         subject = subject_of(obj)
         place = subject.kind, subject.namespace, subject.name
         values: dict[str, bytes] = {}
+        if isinstance(type_ := obj.get("type"), str):
+            types[place] = type_
         faults = [*_encoded(obj, subject, values), *_plain(obj, subject, values)]
         if faults:
             unread[place] = _UNUSABLE
             findings += faults
         else:
             data[place] = values
-    return SecretStore(data, unread), findings
+    return SecretStore(data, unread, types), findings
 
 
 def _encoded(obj: Mapping[str, Any], subject: Subject, values: dict[str, bytes]) -> Iterable[Finding]:

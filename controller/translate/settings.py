@@ -10,6 +10,9 @@ BUFFER_BYTES = 50 * 1024 * 1024
 #: The largest gRPC message between Envoy and the processor, either way: such a body and what stands around it.
 MESSAGE_BYTES = 64 * 1024 * 1024
 
+#: The link in a mounted volume that the kubelet swaps, with all of the volume's files behind it.
+SWAPPED = "..data"
+
 #: Silence, in seconds, after which a request is given up. Above the ten minutes after which the vendors' SDKs give up
 #: themselves, because a reasoning model that is not streaming says nothing until it is done.
 IDLE_TIMEOUT_S = 900
@@ -40,10 +43,16 @@ class Settings:
         cluster_domain: the DNS domain of the cluster's Services.
         ca_certificates: the file, on Envoy's machine, of the authorities that upstream certificates are checked
             against.
-        envoy_secrets: the directory, on Envoy's machine, of ``Translation.envoy_secrets``.
+        envoy_secrets: the directory, on Envoy's machine, of ``Translation.envoy_secrets``. In a pod they share a volume
+            with the file of clusters: Envoy refuses a cluster whose file is not there, and tries it again when it reads
+            its clusters again, which it does when anything in that volume changes.
         idle_timeout_s: silence after which an upstream request is given up, in seconds.
         local_endpoints: whether backends may be at addresses that mean Envoy's own machine or link (loopback, and the
             metadata services of clouds); where others than its owner write backends they must not.
+        own_secrets: namespace and name of the Secrets that are written, which no object may refer to.
+        ambient_identities: the namespaces (``team-*`` is a pattern) whose backends may use the processor's own identity
+            in a cloud, and only at that cloud's own hosts (with ``local_endpoints`` at local ones too); None: all of
+            them, at any host.
         config_version: the version of the processor's configuration that is written; what only a newer one can say is
             left out, and its status says so.
         gateway: how Envoy Gateway serves the routes; None: the bundled Envoy does.
@@ -52,9 +61,11 @@ class Settings:
     path_prefix: str = ""
     cluster_domain: str = "cluster.local"
     ca_certificates: str = "/etc/ssl/certs/ca-certificates.crt"
-    envoy_secrets: str = "/etc/envoy/secrets"
+    envoy_secrets: str = f"/etc/envoy/config/{SWAPPED}"
     idle_timeout_s: int = IDLE_TIMEOUT_S
     local_endpoints: bool = True
+    own_secrets: frozenset[tuple[str, str]] = frozenset()
+    ambient_identities: tuple[str, ...] | None = None
     config_version: int = VERSION
     gateway: GatewaySettings | None = None
 

@@ -52,6 +52,11 @@ class Snapshot:
     findings: tuple[Finding, ...] = ()
     unread: Mapping[str, str] = field(default_factory=dict)
 
+    def blindness(self, kind: str, namespace: str) -> str:
+        """What to add when an object is missing of which nothing could be known; mostly nothing."""
+        why = self.unread.get(kind) or self.unread.get(f"{kind}/{namespace}")
+        return "" if why is None else f"; {why}"
+
     @classmethod
     def of(cls, objects: Iterable[Mapping[str, Any] | None], settings: Settings | None = None) -> Self:
         """Read objects of any kind, in any order.

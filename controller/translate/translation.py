@@ -1,6 +1,6 @@
 """The one pure function of the control plane: everything that is known in, everything that is to be written out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from controller.api.findings import Finding, Severity, Subject
@@ -24,6 +24,7 @@ from controller.translate.secrets import SecretFiles
 from controller.translate.settings import Settings
 from controller.translate.snapshot import Snapshot
 from controller.translate.statuses import ObjectStatus, backend_status, unattached
+from controller.translate.upstream_tls import ClientCertificate
 from extproc.config.schema import Backend, Config
 
 
@@ -48,6 +49,7 @@ class Translation:
         gateway: the objects for Envoy Gateway; none where the bundled Envoy serves.
         credentials: the files of the processor's credentials directory.
         envoy_secrets: the files of Envoy's secrets directory (SDS resources).
+        file_owners: for each of the files in these two, the object that it was made for.
     """
 
     config: Config
@@ -57,6 +59,7 @@ class Translation:
     gateway: GatewayObjects = field(default_factory=GatewayObjects)
     credentials: SecretFiles = field(default_factory=SecretFiles)
     envoy_secrets: SecretFiles = field(default_factory=SecretFiles)
+    file_owners: Mapping[str, Subject] = field(default_factory=dict)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -76,8 +79,9 @@ def translate(snapshot: Snapshot, memory: Memory | None = None) -> Translation:
     routes = (memory or Memory()).compiled(in_order(snapshot.routes), Catalog(backends), entrances)
     entries = {name: _entry(backend, settings) for name, backend in backends.items() if backend.upstream is not None}
     served = [route for route in routes if is_attached(route.resolved, settings.gateway)]
-    clusters = {name: cluster_of(backends[name], settings) for name in entries}
-    upstreams = [backend.upstream for backend in backends.values() if backend.upstream is not None]
+    reached = {name: backend for name, backend in backends.items() if backend.is_reached}
+    clusters = {name: cluster_of(backend, settings) for name, backend in reached.items()}
+    upstreams = [backend.upstream for backend in reached.values() if backend.upstream is not None]
     providers = {door.provider.name: door.provider for door in entrances.values() if door.provider is not None}
     choices = {choice for route in routes for rule in route.resolved.rules for choice in rule.choices}
     return Translation(
@@ -95,14 +99,23 @@ def translate(snapshot: Snapshot, memory: Memory | None = None) -> Translation:
         ),
         statuses=_statuses(routes, backends, entries, clusters, settings),
         gateway=gateway_objects([route.resolved for route in served], backends, settings.gateway, settings.path_prefix),
-        envoy_secrets=SecretFiles(
-            {made.file: made.content for one in upstreams if (made := one.tls.certificate) is not None}
-        ),
+        envoy_secrets=SecretFiles({made.file: made.content for _, made in _certificates(reached.values())}),
         stray=tuple(sorted(snapshot.findings, key=lambda finding: (finding.subject, finding.reason))),
         credentials=SecretFiles(
             _credentials(backends.values()) | dict(door.file for door in entrances.values() if door.file is not None)
         ),
+        file_owners={
+            **{file: backend.read.subject for backend in backends.values() for file in backend.credential.files},
+            **{door.file[0]: subject for subject, door in entrances.items() if door.file is not None},
+            **{made.file: subject for subject, made in _certificates(reached.values())},
+        },
     )
+
+
+def _certificates(backends: Iterable[ResolvedBackend]) -> Iterator[tuple[Subject, ClientCertificate]]:
+    for backend in backends:
+        if backend.upstream is not None and (made := backend.upstream.tls.certificate) is not None:
+            yield backend.read.subject, made
 
 
 def _credentials(backends: Iterable[ResolvedBackend]) -> dict[str, bytes]:
@@ -133,7 +146,7 @@ def _statuses(
         for route, status in zip(routes, statuses, strict=True)
     ]
     for name, backend in backends.items():
-        part = digest_of(config_bytes(entries[name]), canonical(clusters[name])) if name in entries else ""
+        part = digest_of(config_bytes(entries[name]), canonical(clusters.get(name))) if name in entries else ""
         unused = [_unused(backend.read.subject)] if name in entries and name not in used else []
         statuses.append(backend_status(backend, [*unused, *_unchecked(backend)], part))
     return tuple(sorted(statuses, key=lambda status: status.subject))

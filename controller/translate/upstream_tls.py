@@ -1,9 +1,6 @@
 """TLS towards an upstream as its owner wants it: other authorities, a certificate of ours, or no check at all."""
 
 import json
-import re
-from base64 import b64decode
-from binascii import Error as NoBase64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -11,19 +8,17 @@ from controller.api.endpoint import AuthorityRef, CertificateRef, Endpoint
 from controller.api.findings import Finding, Subject
 from controller.api.reasons import Reason
 from controller.api.secrets import SecretRef
-from controller.translate.canonical import digest
+from controller.translate.canonical import file_name
+from controller.translate.certificates import Unusable, read_authorities, read_chain, read_key
 from controller.translate.envoy.documents import SDS_RESOURCE, discovery_response
-from controller.translate.secrets import Asking, Place, secret_data, secret_value
+from controller.translate.secret_references import Asking, secret_data, secret_value
+from controller.translate.secrets import Place
 from controller.translate.snapshot import Snapshot
 from extproc.config.errors import quoted
 
 _CA_KEY, _CERTIFICATE_KEY, _KEY_KEY = "ca.crt", "tls.crt", "tls.key"
-#: They stand in Envoy's file of clusters, which shares the megabyte of a ConfigMap with those of all backends.
-_MAX_CA_BYTES = 64 * 1024
 _CA_PATH = "spec.endpoint.tls.caCertificateRef"
 _CERTIFICATE_PATH = "spec.endpoint.tls.clientCertificateRef"
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----\s(.+?)-----END \1-----", re.DOTALL)
-_PRIVATE_KEYS = (b"PRIVATE KEY", b"EC PRIVATE KEY", b"RSA PRIVATE KEY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,24 +37,26 @@ class UpstreamTls:
         verify: whether the upstream's certificate is checked.
         authorities: certificates in PEM that it is checked against; None: those of the system.
         certificate: what is shown to the upstream.
+        fault: why the rest does not say how to speak to the upstream: nobody must, until that is mended.
     """
 
     verify: bool = True
     authorities: str | None = None
     certificate: ClientCertificate | None = None
+    fault: Finding | None = None
 
 
-def read_tls(subject: Subject, endpoint: Endpoint, snapshot: Snapshot) -> UpstreamTls | Finding:
-    """What an endpoint's ``tls`` comes to, with what it refers to; or what is wrong with that."""
+def read_tls(subject: Subject, endpoint: Endpoint, snapshot: Snapshot) -> UpstreamTls:
+    """What an endpoint's ``tls`` comes to, with what it refers to."""
     tls = endpoint.tls
     if tls is None or not tls.enabled:
         return UpstreamTls()
     authorities = _maybe_authorities(subject, tls.ca_certificate_ref, snapshot)
     if isinstance(authorities, Finding):
-        return authorities
+        return UpstreamTls(fault=authorities)
     certificate = _maybe_certificate(subject, tls.client_certificate_ref, snapshot)
     if isinstance(certificate, Finding):
-        return certificate
+        return UpstreamTls(fault=certificate)
     return UpstreamTls(not tls.insecure_skip_verify, authorities, certificate)
 
 
@@ -78,16 +75,13 @@ def _maybe_authorities(subject: Subject, ref: AuthorityRef | None, snapshot: Sna
     if ref is None:
         return None
     asking = Asking(subject, _CA_PATH)
-    value = secret_value(asking, ref, _CA_KEY, snapshot.secrets, snapshot.grants, ref.kind)
+    value = secret_value(asking, ref, _CA_KEY, snapshot, ref.kind)
     if isinstance(value, Finding):
         return value
-    where = f"the key {quoted(ref.key or _CA_KEY)} of {ref.kind} {quoted(ref.name)}"
-    if len(value) > _MAX_CA_BYTES:
-        return _malformed(asking, f"{where} has {len(value)} bytes, and at most {_MAX_CA_BYTES} can be used")
-    found = list(_blocks(value))
-    if not found or any(label != b"CERTIFICATE" for label in found):
-        return _malformed(asking, f"{where} must hold certificates in PEM and nothing else")
-    return value.decode("ascii")
+    try:
+        return read_authorities(value)
+    except Unusable as unusable:
+        return _malformed(asking, f"the key {quoted(ref.key or _CA_KEY)} of {ref.kind} {quoted(ref.name)} {unusable}")
 
 
 def _maybe_certificate(
@@ -96,36 +90,31 @@ def _maybe_certificate(
     if ref is None:
         return None
     asking = Asking(subject, _CERTIFICATE_PATH)
-    store, grants = snapshot.secrets, snapshot.grants
-    whole = secret_data(asking, SecretRef(name=ref.name, namespace=ref.namespace), store, grants)
+    whole = secret_data(asking, SecretRef(name=ref.name, namespace=ref.namespace), snapshot)
     if isinstance(whole, Finding):
         return whole
-    pair: list[str] = []
-    for key, kinds in ((_CERTIFICATE_KEY, (b"CERTIFICATE",)), (_KEY_KEY, _PRIVATE_KEYS)):
+    values: list[bytes] = []
+    for key in (_CERTIFICATE_KEY, _KEY_KEY):
         named = SecretRef(name=ref.name, namespace=ref.namespace, key=key)
-        value = secret_value(asking, named, key, store, grants)
+        value = secret_value(asking, named, key, snapshot)
         if isinstance(value, Finding):
             return value
-        found = list(_blocks(value))
-        if not found or any(label not in kinds for label in found):
-            what = "certificates in PEM" if key == _CERTIFICATE_KEY else "a private key in PEM that is not encrypted"
-            return _malformed(asking, f"the key {quoted(key)} of Secret {quoted(ref.name)} must hold {what}")
-        pair.append(value.decode("ascii"))
-    file = f"{subject.namespace}.{subject.name}.tls.{digest([ref.name, ref.namespace])[:8]}"
-    name = file if len(file) <= 250 else digest(file)
+        values.append(value)
+    pair = _pair(asking, ref, *values)
+    if isinstance(pair, Finding):
+        return pair
+    name = file_name(("_tls", subject.namespace, subject.name), [ref.name, ref.namespace])
     return ClientCertificate(name, _sds(name, *pair))
 
 
-def _blocks(pem: bytes) -> Iterator[bytes]:
-    """The label of each block of a PEM text; an empty one for a block, or anything else, that cannot be read."""
-    if not pem.isascii():
-        yield b""
-    for block in _BLOCK.finditer(pem):
-        try:
-            b64decode(b"".join(block[2].split()), validate=True)
-        except NoBase64:
-            yield b""
-        yield block[1]
+def _pair(asking: Asking, ref: CertificateRef, chain: bytes, key: bytes) -> tuple[str, str] | Finding:
+    at = _CERTIFICATE_KEY
+    try:
+        certificates, first = read_chain(chain)
+        at = _KEY_KEY
+        return certificates, read_key(key, first)
+    except Unusable as unusable:
+        return _malformed(asking, f"the key {quoted(at)} of Secret {quoted(ref.name)} {unusable}")
 
 
 def _sds(name: str, chain: str, key: str) -> bytes:

@@ -1,7 +1,8 @@
 """Where a backend is: from its reference or its address to what Envoy connects to."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 from controller.api.backend import ENVOY_GATEWAY_GROUP, BackendRef
 from controller.api.endpoint import Endpoint
@@ -16,8 +17,24 @@ from controller.translate.upstream_tls import UpstreamTls, read_tls
 from extproc.config.errors import nearest, quoted
 
 #: The names under which machines know themselves and clouds their metadata service
-#: (https://cloud.google.com/compute/docs/metadata/querying-metadata, 2026-11-23).
-_LOCAL_NAMES = frozenset({"localhost", "ip6-localhost", "ip6-loopback", "metadata.google.internal", "metadata"})
+#: (https://cloud.google.com/compute/docs/metadata/querying-metadata, 2026-11-23; ``instance-data`` is Amazon's).
+_LOCAL_NAMES = frozenset(
+    {
+        "localhost",
+        "localhost.localdomain",
+        "localhost4",
+        "localhost6",
+        "ip6-localhost",
+        "ip6-loopback",
+        "metadata",
+        "metadata.goog",
+        "metadata.google.internal",
+        "instance-data",
+        "instance-data.ec2.internal",
+    }
+)
+#: Addresses of IPv6 that end in one of IPv4: a translator's (RFC 6052, RFC 8215), and the old compatible ones.
+_WRAPPING = tuple(map(IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48", "::/96")))
 #: Those of AWS, Azure's wire server and Alibaba, which no rule about addresses covers
 #: (https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/instancedata-data-retrieval.html, 2026-11-23).
 _METADATA_ADDRESSES = frozenset(map(ip_address, ("fd00:ec2::254", "fd20:ce::254", "168.63.129.16", "100.100.100.200")))
@@ -101,10 +118,21 @@ def is_local(host: str) -> bool:
     try:
         found = ip_address(host)
     except ValueError:
-        name = host.rstrip(".")
-        return name in _LOCAL_NAMES or name.endswith(".localhost")
-    plain = found.ipv4_mapped or found if isinstance(found, IPv6Address) else found
-    return plain.is_loopback or plain.is_link_local or plain.is_unspecified or plain in _METADATA_ADDRESSES
+        name = host.lower().rstrip(".")
+        return name in _LOCAL_NAMES or name.endswith((".localhost", ".localdomain"))
+    return any(
+        one.is_loopback or one.is_link_local or one.is_unspecified or one in _METADATA_ADDRESSES
+        for one in _with_wrapped(found)
+    )
+
+
+def _with_wrapped(address: IPv4Address | IPv6Address) -> Iterator[IPv4Address | IPv6Address]:
+    """An address, and the one of IPv4 that it may lead to."""
+    yield address
+    if isinstance(address, IPv6Address):
+        yield from filter(None, (address.ipv4_mapped, address.sixtofour))
+        if any(address in network for network in _WRAPPING):
+            yield IPv4Address(int(address) & 0xFFFFFFFF)
 
 
 def bracketed(host: str) -> str:
@@ -112,10 +140,8 @@ def bracketed(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def _by_address(subject: Subject, endpoint: Endpoint, snapshot: Snapshot) -> Upstream | Finding:
+def _by_address(subject: Subject, endpoint: Endpoint, snapshot: Snapshot) -> Upstream:
     tls = read_tls(subject, endpoint, snapshot)
-    if isinstance(tls, Finding):
-        return tls
     host, port, proxy = endpoint.hostname, endpoint.port, endpoint.proxy
     tls_name = None
     if endpoint.uses_tls:
@@ -142,7 +168,7 @@ def _by_reference(backend: ReadBackend, ref: BackendRef, snapshot: Snapshot) -> 
         message = (
             f"{ref.kind} {quoted(ref.name)} is in namespace {quoted(namespace)}, "
             f"and no ReferenceGrant there lets LLMBackends of {quoted(own)} refer to it"
-            f"{_blindness('ReferenceGrant', namespace, snapshot)}"
+            f"{snapshot.blindness('ReferenceGrant', namespace)}"
         )
         return Finding(backend.subject, "spec.backendRef.namespace", message, Reason.REF_NOT_PERMITTED)
     if ref.kind == "Service":
@@ -180,7 +206,7 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
         guess = nearest(name, [known for space, known in snapshot.targets if space == namespace])
         hint = "" if guess is None else f"; did you mean {quoted(guess)}?"
         message = f"Backend {quoted(name)} ({ENVOY_GATEWAY_GROUP}) not found in namespace {quoted(namespace)}{hint}"
-        message += _blindness("Backend", namespace, snapshot)
+        message += snapshot.blindness("Backend", namespace)
         return Finding(backend.subject, "spec.backendRef.name", message, Reason.TARGET_NOT_FOUND)
     try:
         read = read_foreign_backend(target)
@@ -190,9 +216,3 @@ def _gateway_backend(backend: ReadBackend, key: tuple[str, str], snapshot: Snaps
     host, port = read.endpoints[0]
     tls_name = (read.sni or host) if read.tls or port == 443 else None
     return Upstream(read.endpoints, _authority(host, port, tls_name), tls_name, many=len(read.endpoints) > 1)
-
-
-def _blindness(kind: str, namespace: str, snapshot: Snapshot) -> str:
-    """What to add when an object is missing of which nothing could be known."""
-    why = snapshot.unread.get(kind) or snapshot.unread.get(f"{kind}/{namespace}")
-    return "" if why is None else f"; {why}"

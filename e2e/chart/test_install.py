@@ -9,7 +9,6 @@ from e2e.support.release import Installed, routed
 from e2e.support.stand import running_provider
 from e2e.support.status import until_says
 from tests.support.sdk import sdk, user
-from tests.support.waiting import until
 
 WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
 COMPONENTS = ("operator", "extproc", "envoy")
@@ -30,13 +29,15 @@ def url(gateway: Installed) -> Iterator[str]:
     with running_provider("one") as upstream:
         gateway.kubectl.apply(routed(gateway.provider(upstream.port)))
         until_says(gateway.api, "LLMRoute", gateway.namespace, "to-one", WRITTEN, 30)
-        yield gateway.url()
+        found = gateway.url()
+        gateway.until_served(found, "m")
+        yield found
 
 
 def test_the_openai_sdk_is_answered(gateway: Installed, url: str) -> None:
     """A route that kubectl applied is served by the Service, and the gateway lists its model."""
     with sdk(url) as client:
-        until(lambda: [each.id for each in client.models.list()] == ["m"], "the model is not listed")
+        assert [each.id for each in client.models.list()] == ["m"]
         answer = client.chat.completions.create(model="m", messages=user("hello"))
     assert answer.choices[0].message.content == "one:m"
     assert {each.component for each in gateway.pods()} == set(COMPONENTS)

@@ -19,8 +19,10 @@ def test_it_answers(new_release: NewRelease) -> None:
         place = gateway.provider(upstream.port)
         gateway.kubectl.apply(routed(place))
         until_says(gateway.api, "LLMRoute", gateway.namespace, "to-one", WRITTEN, 30)
-        with sdk(gateway.url()) as client:
-            until(lambda: [each.id for each in client.models.list()] == ["m"], "the model is not listed")
+        url = gateway.url()
+        gateway.until_served(url, "m")
+        with sdk(url) as client:
+            assert [each.id for each in client.models.list()] == ["m"]
             answer = client.chat.completions.create(model="m", messages=user("hello"))
             assert answer.choices[0].message.content == "one:m"
             gateway.kubectl.apply(routed(place, model="other"))

@@ -42,7 +42,9 @@ def test_nothing_stays(new_release: NewRelease, tell: Tell, version: Release) ->
         gateway.kubectl.apply(routes)
         until_says(gateway.api, "LLMRoute", gateway.namespace, "to-one", WRITTEN, 30)
         made = left(gateway)
-        with sdk(gateway.url()) as client:
+        url = gateway.url()
+        gateway.until_served(url, "m")
+        with sdk(url) as client:
             assert client.chat.completions.create(model="m", messages=user("hi")).choices[0].message.content == "one:m"
 
         assert gateway.uninstall().code == 0
@@ -54,7 +56,9 @@ def test_nothing_stays(new_release: NewRelease, tell: Tell, version: Release) ->
         if version is HELM_4:
             gateway.install(SMALL)
             gateway.until_rolled_out()
-            with sdk(gateway.url()) as client:
+            url = gateway.url()
+            gateway.until_served(url, "m")
+            with sdk(url) as client:
                 assert (
                     client.chat.completions.create(model="m", messages=user("hi")).choices[0].message.content == "one:m"
                 )

@@ -71,7 +71,9 @@ def body(*, stream: bool) -> bytes:
 
 def test_upgrade_and_rollback(gateway: Installed, tell: Tell) -> None:
     """To this chart and other values, and back: all pods are new each time, no request fails and no stream breaks."""
-    port = int(gateway.url().rpartition(":")[2])
+    url = gateway.url()
+    gateway.until_served(url, "m")
+    port = int(url.rpartition(":")[2])
     first = {each.uid for each in gateway.pods()}
     changed = merged(_VALUES, {"extproc": {"workers": 2}, "logLevel": "warning"})
 

@@ -171,7 +171,7 @@ def test_a_rotation_is_told_to_the_pods(stand: Stand, namespace: str, up: Upstre
     until(lambda: told() == {version()}, "the pods were not told")
     assert stand.config()["revision"] == revision
     assert stand.api.get("LLMBackend", namespace, "keyed")["metadata"] == before["metadata"]
-    writes = {(each.resource, each.name) for each in stand.operator.writes(since) if each.resource != "pods"}
+    writes = {(each.resource, each.name) for each in stand.operator.writes(since) if each.resource != "pods/status"}
     assert writes == {("secrets", CREDENTIALS)}
 
 

@@ -232,7 +232,7 @@ def _counted(writes: Sequence[Request]) -> dict[str, int]:
         "extproc_writes": counts["llmroute-extproc"],
         "envoy_writes": counts["llmroute-envoy"],
         "status_writes": counts["llmroutes/status"] + counts["llmbackends/status"],
-        "pod_annotations": counts["pods"],
+        "pod_annotations": counts["pods/status"],
     }
 
 

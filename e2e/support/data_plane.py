@@ -80,7 +80,8 @@ def running_data_plane(
     """Starts when both ConfigMaps are there, as their pods would, and is entered when all of it is ready."""
     grpc = free_port()
     with ExitStack() as stack:
-        envoy_volume = kubelet.mount(ENVOY_MAP, folder / "envoy-volume")
+        sources = ("ConfigMap", ENVOY_MAP), ("Secret", ENVOY_SECRETS)
+        envoy_volume = kubelet.project(folder / "envoy-volume", *sources)
         addresses = [f"127.0.0.{_FIRST_ADDRESS + index}" for index in range(pods)]
         flags = ("--log-level", log_level)
         made = [_start(kubelet, folder, f"extproc-{i}", at, (grpc, admin), flags) for i, at in enumerate(addresses)]

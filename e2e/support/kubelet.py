@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from http.client import HTTPException
 from pathlib import Path
 from typing import Any
@@ -17,28 +18,78 @@ from tests.support.waiting import until
 _RETRY_S = 0.1
 
 
+class Source:
+    """A ConfigMap or Secret, followed from a thread; ``tell`` is called with each state of it."""
+
+    def __init__(self, api: Api, namespace: str, kind: str, name: str, tell: Callable[[Object], None]) -> None:
+        self.kind, self.name = kind, name
+        self._api, self._namespace, self._tell = api, namespace, tell
+        self._ending = threading.Lock()
+        self._ended = False
+        self._watch: Watch | None = None
+        self._thread = threading.Thread(target=self._follow, name=f"source-{name}", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop following."""
+        with self._ending:
+            self._ended = True
+            if self._watch is not None:
+                self._watch.stop()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+    def _follow(self) -> None:
+        selector = {"fieldSelector": f"metadata.name={self.name}"}
+        while not self._ended:
+            try:
+                for found in self._api.list(self.kind, self._namespace, **selector):
+                    self._tell(found)
+                    self._listen(found["metadata"]["resourceVersion"], selector)
+            except (OSError, HTTPException, Refused):
+                pass  # the server is away, or its history is: from the start
+            time.sleep(_RETRY_S)
+
+    def _listen(self, since: str, selector: Mapping[str, str]) -> None:
+        watch = self._api.watch(self.kind, self._namespace, since, **selector)
+        try:
+            with self._ending:
+                self._watch = watch
+                if self._ended:
+                    return
+            for kind, found in watch:
+                if kind == "ERROR":
+                    return
+                if kind != "DELETED":
+                    self._tell(found)
+        finally:
+            with self._ending:
+                self._watch = None
+            watch.close()
+
+
 class Volume:
-    """A mounted ConfigMap or Secret, kept up to date from a thread.
+    """A mounted ConfigMap or Secret, or a projection of several of them, kept up to date from threads.
 
     ``delay_s`` lies between the first change that was not seen yet and the swap, which brings the newest content, as a
-    kubelet's rounds do; it may be set at any time. A deleted object leaves the content as it is.
+    kubelet's rounds do; it may be set at any time. A deleted object leaves the content as it is. All sources but the
+    first are optional.
     """
 
-    def __init__(self, api: Api, namespace: str, kind: str, name: str, mount: Path) -> None:
+    def __init__(self, api: Api, namespace: str, mount: Path, *sources: tuple[str, str]) -> None:
+        """``sources``: kinds and names."""
         self.mount = mount
         #: The moments of the swaps so far, monotonic seconds.
         self.swaps: list[float] = []
         self._volume = ConfigMapVolume(mount)
-        self._api, self._namespace, self._kind, self._name = api, namespace, kind, name
-        self._newest: Object | None = None
+        self._first = sources[0]
+        self._newest: dict[tuple[str, str], Object] = {}
         self._changed = threading.Condition()
         self._delay_s = 0.0
         self._ended = False
-        self._watch: Watch | None = None
-        works: tuple[Callable[[], None], ...] = (self._follow, self._project)
-        self._threads = [threading.Thread(target=work, name=f"volume-{name}", daemon=True) for work in works]
-        for thread in self._threads:
-            thread.start()
+        self._thread = threading.Thread(target=self._project, name=f"volume-{mount.name}", daemon=True)
+        self._thread.start()
+        self._sources = [Source(api, namespace, *source, partial(self._saw, source)) for source in sources]
 
     @property
     def delay_s(self) -> float:
@@ -52,57 +103,28 @@ class Volume:
 
     def wait(self) -> None:
         """Returns when there is something: before that no kubelet would start the pod."""
-        until(lambda: self.swaps, f"nobody wrote the {self._kind} {self._name}", 30)
+        until(lambda: self.swaps, f"nobody wrote the {' '.join(self._first)}", 30)
 
     def close(self) -> None:
         """Stop following."""
+        for source in self._sources:
+            source.close()
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-            if self._watch is not None:
-                self._watch.stop()
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
+        self._thread.join(10)
+        assert not self._thread.is_alive()
 
-    def _follow(self) -> None:
-        selector = {"fieldSelector": f"metadata.name={self._name}"}
-        while not self._ended:
-            try:
-                for found in self._api.list(self._kind, self._namespace, **selector):
-                    self._saw(found)
-                    self._listen(found["metadata"]["resourceVersion"], selector)
-            except (OSError, HTTPException, Refused):
-                pass  # the server is away, or its history is: from the start
-            time.sleep(_RETRY_S)
-
-    def _listen(self, since: str, selector: Mapping[str, str]) -> None:
-        watch = self._api.watch(self._kind, self._namespace, since, **selector)
-        try:
-            with self._changed:
-                self._watch = watch
-                if self._ended:
-                    return
-            for kind, found in watch:
-                if kind == "ERROR":
-                    return
-                if kind != "DELETED":
-                    self._saw(found)
-        finally:
-            with self._changed:
-                self._watch = None
-            watch.close()
-
-    def _saw(self, found: Object) -> None:
+    def _saw(self, source: tuple[str, str], found: Object) -> None:
         with self._changed:
-            self._newest = found
+            self._newest = {**self._newest, source: found}
             self._changed.notify_all()
 
     def _project(self) -> None:
-        shown: Object | None = None
+        shown: Mapping[tuple[str, str], Object] = {}
         while True:
             with self._changed:
-                while self._newest is shown and not self._ended:
+                while (self._newest is shown or self._first not in self._newest) and not self._ended:
                     self._changed.wait()
                 noticed = time.monotonic()
                 while not self._ended and (left := noticed + self._delay_s - time.monotonic()) > 0:
@@ -110,8 +132,10 @@ class Volume:
                 if self._ended:
                     return
                 shown = self._newest
-            assert shown is not None
-            self._volume.swap(files_of(shown))
+            files = [files_of(found) for found in shown.values()]
+            merged = {name: content for each in files for name, content in each.items()}
+            assert len(merged) == sum(map(len, files)), "two sources of a volume have a file of one name"
+            self._volume.swap(merged)
             self.swaps.append(time.monotonic())
 
 
@@ -125,7 +149,11 @@ class Kubelet:
 
     def mount(self, config_map: str, mount: Path, kind: str = "ConfigMap") -> Volume:
         """A volume of a pod; ``kind`` may be ``Secret``."""
-        volume = Volume(self.api, self.namespace, kind, config_map, mount)
+        return self.project(mount, (kind, config_map))
+
+    def project(self, mount: Path, *sources: tuple[str, str]) -> Volume:
+        """A projected volume of several objects, by kind and name; there must be the first."""
+        volume = Volume(self.api, self.namespace, mount, *sources)
         self._open.callback(volume.close)
         return volume
 

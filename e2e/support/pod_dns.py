@@ -10,8 +10,8 @@ _HEAD = struct.Struct("!6H")
 _A, _IN = 1, 1
 _ANSWER, _NO_SUCH_NAME = 0x8580, 0x8583
 _POINTER_TO_QUESTION = 0xC00C
-#: As CoreDNS gives to clusters by default, in seconds; short, for clients that keep answers.
-_KEPT_S = 5
+#: As kubeadm sets CoreDNS up, in seconds: long, for clients that keep answers.
+_KEPT_S = 30
 
 #: A full name's IPv4 addresses; None for a name that nobody has.
 Lookup = Callable[[str], Sequence[str] | None]

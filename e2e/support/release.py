@@ -15,6 +15,7 @@ from e2e.support.control_plane import ControlPlane
 from e2e.support.helm import Helm, Release, find_helm
 from e2e.support.kubectl import Kubectl, Said
 from e2e.support.pods import PodHost, RunningPod
+from e2e.support.stand import ask
 from tests.support.gateway import backend, route, rule
 from tests.support.waiting import until
 
@@ -26,6 +27,8 @@ SMALL: Mapping[str, Any] = {
     "envoy": {"replicas": 1, "concurrency": 1, "drain": {"minSeconds": 0, "maxSeconds": 20}},
 }
 _LIMIT_S = 90.0
+#: Envoy takes the workers in turn; none of the tests has as many.
+_IN_A_ROW = 10
 #: This server keeps no CEL rules, and refuses them in a server-side apply; helm 4 applies so unless it is told not to.
 _OLD_SERVER_FLAGS = ("--server-side=false",)
 
@@ -92,6 +95,11 @@ class Installed:
     def url(self) -> str:
         """Of the gateway's Service, for clients on this machine, without ``/v1``."""
         return f"http://127.0.0.1:{self.host.network.open(self.namespace, self.name, 'http')}"
+
+    def until_served(self, url: str, model: str) -> None:
+        """Returns when all workers of all pods serve a model: it is answered many times in a row."""
+        port = int(url.rpartition(":")[2])
+        until(lambda: all(ask(port, model).status == 200 for _ in range(_IN_A_ROW)), f"{model} is not served", 30)
 
     def provider(self, port: int) -> tuple[str, int]:
         """Where in the cluster a provider on this machine's loopback is."""

@@ -157,6 +157,8 @@ class Backend(Shape):
     gcp: GoogleCloud | None = None
     #: None: the client's own credential goes on, in the form that the platform takes.
     auth: Auth | None = None
+    #: Why it can be sent nothing at the moment: its share of the requests answers 503 with this.
+    refusal: StrictStr | None = None
 
 
 class WeightedBackend(Shape):

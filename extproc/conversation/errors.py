@@ -37,6 +37,8 @@ class ApiError:
 
     ``vendor``: the message is the vendor's, which may quote the prompt or a key: it goes to the client and nowhere
     else. ``retry_after``: in how many seconds the vendor's body says that it is worth another try.
+    ``credential``: the word, one of a list of ours, by which the vendor says that it does not take the credential that
+    it was shown; None where it says nothing of the kind.
     """
 
     status: int
@@ -47,6 +49,7 @@ class ApiError:
     native_type: str | None = None
     vendor: bool = False
     retry_after: int | None = None
+    credential: str | None = None
 
 
 class GatewayError(Exception):

@@ -31,7 +31,7 @@ class Answer(Struct):
     """What a whole response body becomes. ``body`` None leaves the upstream's bytes.
 
     ``lost``: paths of the upstream's answer that the client's dialect cannot hold. ``note``: what the log says of an
-    error, where that is not what the client is told.
+    error, where that is not what the client is told. ``unsaid``: headers that the client does not get after all.
     """
 
     status: int | None = None
@@ -42,6 +42,7 @@ class Answer(Struct):
     error: ApiError | None = None
     lost: tuple[str, ...] = ()
     note: str = ""
+    unsaid: tuple[str, ...] = ()
 
 
 class Flow(Protocol):

@@ -3,6 +3,7 @@
 What lets somebody in is the gateway's: it reaches no upstream, whatever a backend's ``auth`` says.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from hashlib import sha256
 from typing import Final
@@ -18,17 +19,27 @@ from extproc.exchange.messages import Headers
 
 #: A token's subject can be as long as its issuer likes.
 MAX_SUBJECT_CHARS: Final = 128
+#: Whom a token is about: clients that call for themselves have no subject at some issuers (RFC 9068 has them give the
+#: client's id there, OpenID Connect says ``azp``).
+_SUBJECTS: Final = ("sub", "client_id", "azp")
+#: How a subject ends that could not be shown as it is.
+_DIGESTED: Final = re.compile(r"~[0-9a-f]{16}")
 
 _SHOWN_IN: Final = tuple(sorted(CREDENTIALS))
 _BEARER: Final = "bearer"
 #: Envoy's ``jwt_authn`` of a token that is for somebody else (``JwtAudienceNotAllowed``; 1.40, run 2026-11-23).
 _WRONG_AUDIENCE: Final = "25"
+#: And of one whose issuer's keys could not be fetched (``JwksFetchFail``).
+_NO_KEY_SET: Final = "40"
 
 KnownCallers = Callable[[str], Mapping[str, str] | None]
 
 
 class Entry(Struct, frozen=True):
-    """Somebody was let in. ``caller``: as whom. ``headers``: those that hold what did it."""
+    """Somebody was let in.
+
+    ``caller``: as whom, behind the namespace of the route that asked. ``headers``: those that hold what did it.
+    """
 
     caller: str
     headers: frozenset[str]
@@ -56,10 +67,10 @@ class Visitor:
         if claims is not None:
             token = self._shown.get(AUTHORIZATION)
             same = (name for name, shown in self._shown.items() if shown == token)
-            return Entry(_subject(claims), frozenset({AUTHORIZATION, *same, *(ids or ())}))
+            return Entry(_within(rule, _subject(claims)), frozenset({AUTHORIZATION, *same, *(ids or ())}))
         if ids:
-            return Entry(next(iter(ids.values())), frozenset(ids))
-        if ids is None:
+            return Entry(_within(rule, next(iter(ids.values()))), frozenset(ids))
+        if ids is None or self._failure(door) == _NO_KEY_SET:
             raise ClientError(
                 f"rule {rule} cannot tell who its callers are at the moment; try again",
                 status=503,
@@ -77,6 +88,10 @@ class Visitor:
         found = None if door.jwt is None else self._tokens.get(verified_token(door.jwt.provider))
         return found if found is not None and "iss" in found else None
 
+    def _failure(self, door: ClientAuth) -> str | None:
+        """Why Envoy could not verify a token, by its own code; None when it could, or there is none."""
+        return None if door.jwt is None else self._tokens.get(failed_token(door.jwt.provider), {}).get("code")
+
     def _ids(self, door: ClientAuth) -> Mapping[str, str] | None:
         """Header -> caller, for each key that is known; None while it is not known which are.
 
@@ -93,10 +108,8 @@ class Visitor:
         return {name: callers[hashed] for name, hashed in self._hashes.items() if hashed in callers}
 
     def _stranger(self, door: ClientAuth) -> ClientError:
-        if door.jwt is not None:
-            failure = self._tokens.get(failed_token(door.jwt.provider), {})
-            if failure.get("code") == _WRONG_AUDIENCE:
-                return ClientError("the token is for another audience", status=403, kind=Kind.PERMISSION)
+        if self._failure(door) == _WRONG_AUDIENCE:
+            return ClientError("the token is for another audience", status=403, kind=Kind.PERMISSION)
         wanted = " or ".join(
             word for word, asked in (("an API key", door.api_keys), ("a token", door.jwt)) if asked is not None
         )
@@ -131,8 +144,18 @@ def _bare(value: str) -> str:
     return key.strip() if scheme.lower() == _BEARER else value
 
 
+def _within(rule: str, name: str) -> str:
+    """The name among those of all namespaces. Only hand-written files have rules without one (``rules[3]``)."""
+    namespace, slash, _ = rule.partition("/")
+    return f"{namespace}/{name}" if slash and name else name
+
+
 def _subject(claims: Mapping[str, str]) -> str:
-    """Whom a token is about, as it may stand in a log."""
-    text = claims.get("sub", "").encode("latin-1").decode(errors="replace")[:MAX_SUBJECT_CHARS]
+    """Whom a token is about, as it may stand in a log; two of them are never shown as one."""
+    raw = next((found for name in _SUBJECTS if (found := claims.get(name))), "").encode("latin-1")
+    text = raw.decode(errors="replace")
     shown = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-    return shown[:MAX_SUBJECT_CHARS]
+    digest = f"~{sha256(raw).hexdigest()[:16]}"
+    if shown == text and len(text) <= MAX_SUBJECT_CHARS and not _DIGESTED.fullmatch(text[-len(digest) :]):
+        return text
+    return f"{shown[: MAX_SUBJECT_CHARS - len(digest)]}{digest}"

@@ -9,8 +9,9 @@ from extproc.credentials.showing import AUTHORIZATION, NOTHING, Sending, Shown, 
 from extproc.exchange.attempt import Outgoing
 from extproc.exchange.edges import Edges
 from extproc.exchange.gateway import Target
-from extproc.exchange.header_names import is_public
+from extproc.exchange.header_names import OF_AN_ACCOUNT, is_for_keys
 from extproc.exchange.messages import Headers
+from extproc.exchange.query import without_keys
 from extproc.routing.index import Choice
 
 _BEARER: Final = "bearer "
@@ -23,6 +24,8 @@ def credential_for(
 ) -> Shown:
     """What the upstream is shown. ``headers`` are the client's; ``body`` is what is sent, to the byte.
 
+    Where that is not the client's, ``outgoing`` loses whatever else might let the client in, or name an account.
+
     Raises ``ClientError``: 503 when the gateway's own cannot be shown, 401 when the client's is wanted and missing.
     """
     auth = choice.auth
@@ -30,6 +33,7 @@ def credential_for(
         return clients_key(headers, target)
     kind = auth.kind
     if kind is None or isinstance(kind, NoAuth):
+        _close(outgoing)
         return NOTHING
     if isinstance(kind, PassthroughAuth):
         shown = clients_key(headers, target, kind.header)
@@ -37,12 +41,19 @@ def credential_for(
             return shown
         if kind.file is None:
             raise _keyless(choice, kind.header or target.platform.key_header)
-    if isinstance(kind, ApiKeyAuth) and kind.header is not None and is_public(kind.header):
-        raise _unusable(choice, "'auth.apiKey.header' names a header that is not for keys")
+    if isinstance(kind, ApiKeyAuth) and kind.header is not None and not is_for_keys(kind.header):
+        raise unusable(choice, "'auth.apiKey.header' names a header that is not for keys")
+    _close(outgoing)
     own = show(edges.credential(choice.name, auth), auth, _sending(headers, choice, target, outgoing, body, edges))
     if isinstance(own, Missing):
-        raise _unusable(choice, own.reason)
+        raise unusable(choice, own.reason)
     return own
+
+
+def _close(outgoing: Outgoing) -> None:
+    """Nothing but what the gateway shows decides who asks there."""
+    outgoing.path = without_keys(outgoing.path)
+    outgoing.remove_headers = (*outgoing.remove_headers, *OF_AN_ACCOUNT)
 
 
 def clients_key(headers: Headers, target: Target, named: str | None = None) -> Shown:
@@ -83,10 +94,9 @@ def _sending(
     )
 
 
-def _unusable(choice: Choice, reason: str) -> ClientError:
-    return ClientError(
-        f"backend {choice.name!r} cannot be used: {reason}", status=503, kind=Kind.OVERLOADED, code="no_credential"
-    )
+def unusable(choice: Choice, reason: str, code: str = "no_credential") -> ClientError:
+    """What is said of a backend that can be sent nothing at the moment."""
+    return ClientError(f"backend {choice.name!r} cannot be used: {reason}", status=503, kind=Kind.OVERLOADED, code=code)
 
 
 def _keyless(choice: Choice, header: str) -> ClientError:

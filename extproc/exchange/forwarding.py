@@ -49,7 +49,7 @@ def is_foreign(target: Target) -> bool:
 
 
 def withheld(headers: Headers, target: Target) -> Iterable[str]:
-    """The client's headers that do not go on, less those that carry keys (``header_names.credential_headers``)."""
+    """The client's headers that do not go on, less those that carry keys (``Gateway.withheld_headers``)."""
     if not is_foreign(target):
         return [name for name in headers if name in _TO_NO_VENDOR or name.startswith(_TO_NO_VENDOR_PREFIXES)]
     private = not_public(headers)

@@ -11,7 +11,7 @@ from extproc.config.auth import Auth
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
 from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
-from extproc.exchange.header_names import credential_headers
+from extproc.exchange.header_names import CREDENTIALS
 from extproc.platforms.contract import Place, Platform
 from extproc.registry import platform
 from extproc.routing.index import Choice, Index, compile_index
@@ -24,7 +24,7 @@ class Gateway:
     Attributes:
         config: the configuration less its rules and backends, which the index holds in a tenth of the memory.
         owned_headers: names that a client can never set.
-        withheld_headers: those, and every name in which somebody might show a key: no client's goes on by itself.
+        withheld_headers: those, and the usual names for keys: no client's goes on by itself. A rule knows of others.
         rules: JSON text of the rules with their provenance, for the admin page.
         models: the names that stand in the configuration itself, in exact matches and overrides.
         auths: the backends that are shown a credential of the gateway's own, by name.
@@ -56,7 +56,7 @@ class Gateway:
             rule_count=len(config.rules),
             rules=msgspec.json.encode([_summary(i, rule) for i, rule in enumerate(config.rules)]),
             models=_known_models(config),
-            withheld_headers=owned | credential_headers(auths.values()),
+            withheld_headers=owned | CREDENTIALS,
             auths=auths,
             callers=frozenset(
                 rule.client_auth.api_keys.file

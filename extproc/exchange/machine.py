@@ -194,13 +194,15 @@ class Exchange:
         if details != "via_upstream" or routed is None:
             return self._own_reply(event, status, details)
         record.upstream_request_id = replies.upstream_id(event.headers)
-        own = routed.shown.own
-        if own and status in refused.STATUSES:
-            return self._refused(routed, event, status)
+        guard = self._maybe_guard(routed) if status >= 400 else None
+        if guard is not None and status == refused.UNAUTHORIZED:
+            return self._refused(guard, event, status)
         waits, unread = replies.patience(event.headers, self.edges.wall) if status >= 400 else replies.AS_TOLD
         try:
             handling = routed.attempt.response(status, event.headers, end=event.end)
         except UpstreamError as broken:
+            if guard is not None and broken.error.credential is not None:
+                return self._refused(guard, event, status, broken.error.credential)
             kept = {name: value for name, value in replies.kept_headers(event.headers) if name not in unread}
             return self._refuse(
                 broken.error, "llmroute_upstream_error", "upstream_error", tuple({**kept, **dict(waits)}.items())
@@ -210,18 +212,24 @@ class Exchange:
         for name, _ in named:
             removed.pop(name, None)
         handling.remove_headers = tuple(removed)
-        if own and status >= 400 and handling.whole is not None:
-            handling.whole = refused.watched(self._client, routed.shown, record.backend, handling.whole)
+        if guard is not None and handling.whole is not None:
+            handling.whole = guard.watched(status, event.headers, handling.whole)
         return self._handle(handling, status, end=event.end)
 
-    def _refused(self, routed: Routed, event: ResponseHeaders, status: int) -> Action:
+    def _maybe_guard(self, routed: Routed) -> refused.Guard | None:
+        """What an error may say of the credential, None where that is the client's own, or none."""
+        choice = routed.choice
+        if not routed.shown.own or choice.auth is None:
+            return None
+        return refused.Guard(self._client, routed.target, routed.shown, choice.name, choice.auth, self.edges)
+
+    def _refused(self, guard: refused.Guard, event: ResponseHeaders, status: int, word: str = "") -> Action:
         """The upstream does not take the gateway's own credential: nothing that the client has done."""
-        backend = self.record.backend
         if event.end:
-            action = self._refuse(refused.refusal(backend), "llmroute_upstream_auth", "upstream_error")
-            self.record.error = refused.noted(status)
+            action = self._refuse(guard.refused(), "llmroute_upstream_auth", "upstream_error")
+            self.record.error = refused.noted(status, word)
             return action
-        handling = refused.refused(self._client, routed.target, routed.shown, backend, status, event.headers)
+        handling = guard.unauthorized(status, event.headers)
         handling.set_headers = self._own_headers()
         return self._handle(handling, status, end=False)
 

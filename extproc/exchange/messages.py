@@ -76,7 +76,8 @@ class Proceed(Struct, gc=False):
     """Go on with the message, changed as said.
 
     ``body`` None leaves the body as it is and ``b""`` empties it. ``set_headers`` overwrites or adds. ``body_mode``
-    also asks for trailers, because an HTTP/2 upstream that sends them never marks the end of its body.
+    also asks for trailers, because an HTTP/2 upstream that sends them never marks the end of its body. ``secret``: the
+    headers hold a credential, so nobody may keep a copy.
     """
 
     set_headers: tuple[tuple[str, str], ...] = ()
@@ -85,6 +86,7 @@ class Proceed(Struct, gc=False):
     clear_route_cache: bool = False
     body_mode: BodyMode | None = None
     metadata: Mapping[str, str | int] | None = None
+    secret: bool = False
 
     def __repr__(self) -> str:
         """Without values: a header may hold a key, and a body what somebody wrote."""

@@ -12,12 +12,12 @@ Outcome = Literal["ok", "client_error", "upstream_error", "gateway_error", "inte
 class Record(Struct, gc=False):
     """One exchange. Times are seconds of the injected monotonic clock; None when that point was never reached.
 
-    ``caller``: the id of an API key, or a token's subject, cut and escaped; empty where nobody asks who calls.
+    ``caller``: the id of an API key, or a token's subject, cut and escaped, behind the route's namespace and a slash;
+    empty where nobody asks who calls.
     ``outcome`` ``disconnected``: the stream ended before the answer did; whether client or upstream left is known to
     Envoy alone (its response flags). ``dropped`` names the request fields that did not reach the upstream, the first of
     them; ``dropped_more`` counts the others. ``lost`` names what of the upstream's answer the client could not be told.
-    ``error`` holds our own words only, never the client's or the vendor's; but where an upstream refused the gateway's
-    own credential, also the beginning of what it says of it, less the credential.
+    ``error`` holds our own words only, never the client's or the vendor's.
     """
 
     request_id: str = ""

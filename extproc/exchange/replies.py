@@ -222,7 +222,7 @@ def replaced(answer: Answer) -> tuple[tuple[tuple[str, str], ...], tuple[str, ..
     if error is None:
         return tuple(headers), ("content-encoding",)
     hopeless = ("retry-after", "retry-after-ms") if _is_hopeless(error) else ()
-    return (*headers, *advice(error)), ("content-encoding", *hopeless)
+    return (*headers, *advice(error)), tuple(dict.fromkeys(("content-encoding", *hopeless, *answer.unsaid)))
 
 
 def usage_metadata(usage: Usage) -> Mapping[str, str | int] | None:

@@ -1,9 +1,6 @@
 """The router role: from a request's body to a backend and the message that goes there."""
 
-import re
-from collections.abc import Callable, Iterator, Mapping
-from typing import Final
-from urllib.parse import unquote_plus
+from collections.abc import Callable, Mapping
 
 from msgspec import Struct
 
@@ -14,14 +11,16 @@ from extproc.dialects.contract import ClientDialect, Identity, Peek
 from extproc.exchange import replies
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Attempt, Outgoing, media_type
 from extproc.exchange.callers import Entry, Visitor, left_for_upstream
-from extproc.exchange.credential import credential_for
+from extproc.exchange.credential import credential_for, unusable
 from extproc.exchange.edges import Edges
 from extproc.exchange.embedding import Embedding
 from extproc.exchange.endpoints import Endpoint
 from extproc.exchange.forwarding import withheld
 from extproc.exchange.gateway import Gateway, Target, destination_of, maybe_target
+from extproc.exchange.header_names import is_for_keys
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
+from extproc.exchange.query import with_query
 from extproc.exchange.record import Record
 from extproc.exchange.translation import Counting, Translation
 from extproc.registry import embeddings_client, embeddings_dialect, upstream_dialect
@@ -49,9 +48,10 @@ class Intake(Struct, frozen=True):
 
 
 class Routed(Struct, frozen=True):
-    """The attempt that was made, for which target and with whose credential, and what Envoy is told."""
+    """The attempt that was made, at which backend and with whose credential, and what Envoy is told."""
 
     attempt: Attempt
+    choice: Choice
     target: Target
     shown: Shown
     action: Proceed
@@ -73,6 +73,8 @@ def route(intake: Intake, edges: Edges) -> Routed:
     choice = _backend(intake, rule, body, edges.draw)
     model = choice.model_name_override or peek.model
     record.route, record.backend, record.upstream_model = rule.source, choice.name, model
+    if choice.refusal is not None:
+        raise unusable(choice, choice.refusal, "no_backend")
     target = _target(intake, choice, peek)
     attempt = _attempt(intake, choice, target, peek, edges)
     outgoing = attempt.request(body)
@@ -82,7 +84,7 @@ def route(intake: Intake, edges: Edges) -> Routed:
     sent = intake.body if outgoing.body is None else outgoing.body
     keys = intake.headers if entry is None else left_for_upstream(intake.headers, entry, choice.auth)
     shown = credential_for(keys, choice, target, outgoing, sent, edges)
-    return Routed(attempt, target, shown, _proceed(intake, choice, target, outgoing, shown))
+    return Routed(attempt, choice, target, shown, _proceed(intake, rule, choice, target, outgoing, shown))
 
 
 def _plain(intake: Intake) -> bytes:
@@ -166,7 +168,7 @@ def _attempt(intake: Intake, choice: Choice, target: Target, peek: Peek, edges: 
     endpoint, client = intake.endpoint, intake.client
     own_id = intake.record.request_id
     if target.same_dialect:
-        path = _with_query(target, intake.headers.get(":path", ""))
+        path = with_query(target, intake.headers.get(":path", ""))
         return Passthrough(
             client, endpoint, target, path, choice.model_name_override, peek.stream, intake.headers, own_id
         )
@@ -207,37 +209,14 @@ def _unserved(choice: Choice, endpoint: Endpoint) -> ClientError:
     )
 
 
-def _with_query(target: Target, asked: str) -> str:
-    """The upstream's path with the client's query, except where a cloud puts the API under paths of its own.
-
-    What the platform says in its query the client cannot say otherwise, however an upstream tells parameters apart:
-    some take ``;`` for ``&``, and ASP.NET, which Azure is made of, names in any case.
-    """
-    query = "" if target.platform.hosted else asked.partition("?")[2]
-    if not query:
-        return target.path
-    path, _, own = target.path.partition("?")
-    if own:
-        said = set(_names(own))
-        query = "&".join([own, *[each for each in query.split("&") if said.isdisjoint(_names(each))]])
-    return f"{path}?{query}"
-
-
-def _names(query: str) -> Iterator[str]:
-    for parameter in _SEPARATOR.split(query):
-        yield unquote_plus(parameter.partition("=")[0]).strip().casefold()
-
-
-_SEPARATOR: Final = re.compile("[&;]")
-
-
-def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing, shown: Shown) -> Proceed:
+def _proceed(intake: Intake, rule: Route, choice: Choice, target: Target, outgoing: Outgoing, shown: Shown) -> Proceed:
     headers, gateway = intake.headers, intake.gateway
     wanted = [(gateway.config.backend_routing_header_key, choice.route_key), *outgoing.set_headers]
     if outgoing.path != headers.get(":path"):
         wanted.append((":path", outgoing.path))
     removed = headers.keys() & gateway.withheld_headers
     removed.update(withheld(headers, target))
+    removed.update(name for name in rule.key_headers if name in headers and is_for_keys(name))
     removed.update(name for name in outgoing.remove_headers if name in headers)
     if outgoing.body is not None:
         wanted.append(("content-length", str(len(outgoing.body))))
@@ -261,4 +240,5 @@ def _proceed(intake: Intake, choice: Choice, target: Target, outgoing: Outgoing,
             "client_dialect": record.client_dialect,
             **({"caller": record.caller} if record.caller else {}),
         },
+        secret=bool(shown.headers),
     )

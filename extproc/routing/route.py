@@ -8,7 +8,7 @@ from hashlib import blake2b
 from itertools import accumulate
 from math import log
 
-from extproc.config.auth import Auth, ClientAuth
+from extproc.config.auth import ApiKeyAuth, Auth, ClientAuth, PassthroughAuth
 from extproc.config.names import keyed
 from extproc.config.schema import (
     Backend,
@@ -36,6 +36,7 @@ class Choice:
         defaults: what requests say where the client says nothing.
         gcp: where in Google Cloud it is, None for what is elsewhere.
         auth: what it is shown; None: the client's own credential.
+        refusal: why it can be sent nothing at the moment; it keeps its share, which is answered 503.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Choice:
     defaults: Defaults | None = None
     gcp: GoogleCloud | None = None
     auth: Auth | None = None
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ class Route:
     sticky: bool = False
     #: Who may use it; None: everybody.
     client_auth: ClientAuth | None = None
+    #: The headers in which a backend that it may choose is told to look for a key.
+    key_headers: tuple[str, ...] = ()
 
     def choose(self, draw: float) -> Choice | None:
         """The backend that ``draw``, uniform in [0, 1), falls on; one of weight 0 spans nothing, so none falls on it.
@@ -112,14 +116,16 @@ class RouteCompiler:
 
     def __init__(self, config: Config) -> None:
         self._known: Mapping[str, Backend] = {backend.name: backend for backend in config.backends}
-        self._choices: dict[tuple[WeightedBackend, ...], tuple[Choice, ...]] = {}
+        self._choices: dict[tuple[WeightedBackend, ...], tuple[tuple[Choice, ...], tuple[str, ...]]] = {}
         self._cumulative: dict[tuple[int, ...], tuple[int, ...]] = {}
 
     def route(self, index: int, rule: Rule) -> Route:
         """The rule at position ``index`` of the file."""
-        choices = self._choices.get(rule.backends)
-        if choices is None:
-            choices = self._choices[rule.backends] = tuple(map(self._choice, rule.backends))
+        known = self._choices.get(rule.backends)
+        if known is None:
+            choices = tuple(map(self._choice, rule.backends))
+            known = self._choices[rule.backends] = choices, _key_headers(choices)
+        choices, key_headers = known
         sums = () if rule.refusal is not None else tuple(accumulate(choice.weight for choice in choices))
         if not sums or sums[-1] == 0:
             sums = ()
@@ -132,6 +138,7 @@ class RouteCompiler:
             cumulative=self._cumulative.setdefault(sums, sums),
             sticky=rule.stickiness is not None,
             client_auth=rule.client_auth,
+            key_headers=key_headers,
         )
 
     def _choice(self, chosen: WeightedBackend) -> Choice:
@@ -150,6 +157,7 @@ class RouteCompiler:
             defaults=backend.defaults if backend is not None else None,
             gcp=backend.gcp if backend is not None else None,
             auth=backend.auth if backend is not None else None,
+            refusal=backend.refusal if backend is not None else None,
         )
 
     @staticmethod
@@ -158,3 +166,9 @@ class RouteCompiler:
             return chosen.output_schema
         assert backend is not None, "the schema of the file checks that every name is known"
         return backend.output_schema
+
+
+def _key_headers(choices: tuple[Choice, ...]) -> tuple[str, ...]:
+    kinds = [choice.auth.kind for choice in choices if choice.auth is not None]
+    named = (kind.header for kind in kinds if isinstance(kind, ApiKeyAuth | PassthroughAuth))
+    return tuple(dict.fromkeys(name for name in named if name is not None))

@@ -81,7 +81,9 @@ def write(event: Event, action: Action) -> bytes:
         return _reply(action) + metadata
     if action.body is None:
         said = action.set_headers, action.remove_headers, action.clear_route_cache, action.body_mode
-        unreplaced = _unreplaced if _recurs(action.set_headers) else _serialized_changes
+        # A credential would stay in memory after it has been replaced.
+        recurs = not action.secret and _recurs(action.set_headers)
+        unreplaced = _unreplaced if recurs else _serialized_changes
         return unreplaced(_PHASES[type(event)], said) + metadata
     return _replaced(_PHASES[type(event)], action, action.body, metadata)
 

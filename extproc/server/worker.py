@@ -112,7 +112,9 @@ class _Worker:
         self._books = Books(self._metrics, AccessLog())
         self._vault = Vault(settings.credentials, CredentialReports(self._reports.send, self._metrics))
         self._config = ConfigState(settings.config_path, self._on_status, settings.path_prefix, self._prepare)
-        edges = msgspec.structs.replace(EDGES, credential=self._vault.credential, callers=self._vault.callers)
+        edges = msgspec.structs.replace(
+            EDGES, credential=self._vault.credential, callers=self._vault.callers, refused=self._vault.refused
+        )
         self._processor = Processor(self._config, self._books, edges)
         self._health = Health()
         self._first_load = asyncio.Event()

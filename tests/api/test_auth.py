@@ -9,7 +9,7 @@ from controller.api.auth import is_taken
 from extproc.config.auth import ApiKeyAuth, AwsAuth, AzureAuth, GcpAuth
 from extproc.config.names import gateway_headers
 from extproc.config.schema import Config
-from extproc.exchange.header_names import CREDENTIALS, is_public
+from extproc.exchange.header_names import CREDENTIALS, is_for_keys
 from tests.support.api_objects import backend
 
 SECRET = {"secretRef": {"name": "a"}}
@@ -20,6 +20,7 @@ GCP = {"project": "acme", "location": "us"}
     "header",
     [
         *("Host", "te", "expect", "content-type", "Proxy-Authorization", "accept", "accept-language", "user-agent"),
+        *("anthropic-version", "Anthropic-Beta", "openai-organization", "idempotency-key", "x-stainless-lang"),
         *("b3", "x-b3-traceid", "x-forwarded-for", "X-Envoy-Original-Path", "x-request-id"),
         *gateway_headers("a-b", "c-d")[2:],
     ],
@@ -34,7 +35,7 @@ def test_headers_with_a_meaning_of_their_own_take_no_key(header: str) -> None:
 def test_other_headers_may(header: str) -> None:
     """The usual ones of providers, and whatever one makes up; the processor agrees."""
     assert parse_backend(backend(auth={"apiKey": {**SECRET, "header": header}})).spec.auth is not None
-    assert not is_public(header.lower())
+    assert is_for_keys(header.lower())
     assert {is_taken(name) for name in (Config().backend_routing_header_key, Config().model_name_header_key)} == {True}
 
 

@@ -89,10 +89,25 @@ def test_whoever_asks_for_the_page_changes_nothing(helm: Helm, tmp_path: Path) -
     with (
         running_upstream() as upstream,
         chart_gateway(helm, tmp_path, upstream.port) as envoy,
-        _drain(envoy) as (_, hook),
+        _drain(envoy, "--signal=1") as (_, hook),
     ):
         assert hook.answer() == (200, b"")
         assert envoy.is_ready()
+
+
+def test_a_signal_may_be_late(helm: Helm, tmp_path: Path) -> None:
+    """On a busy node a hook comes seconds before the signal: it waits for it, else what is under way would be cut."""
+    with (
+        running_upstream() as upstream,
+        chart_gateway(helm, tmp_path, upstream.port) as envoy,
+        _drain(envoy, "--min=0") as (drain, hook),
+    ):
+        began = time.monotonic()
+        time.sleep(4)
+        drain.send_signal(signal.SIGTERM)
+
+        assert hook.answer() == (200, b"")
+        assert time.monotonic() - began >= 4
 
 
 def test_a_drain_without_envoy_ends() -> None:

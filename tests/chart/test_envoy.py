@@ -49,7 +49,7 @@ def test_the_workers_are_one_endpoint_each(helm: Helm) -> None:
 
     assert [_endpoints(helm, values) for values in (hosts, sockets)] == [
         [
-            {"address": "llmroute-extproc.llmroute-system.svc.cluster.local", "port_value": 1063 + index}
+            {"address": "llmroute-extproc.llmroute-system.svc.cluster.local.", "port_value": 1063 + index}
             for index in range(3)
         ],
         [{"path": f"/run/llmroute/extproc.sock.{index}"} for index in range(2)],

@@ -1,9 +1,11 @@
 """Who may come in, through real Envoy: API keys and tokens, with the official SDKs."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from socket import socket
 from typing import Any
 
 import anthropic
@@ -102,8 +104,8 @@ def test_a_known_key_comes_in_and_goes_no_further(house: House) -> None:
 
     assert received.header("authorization") == f"Bearer {VENDOR}"
     assert ALICE not in str(received)
-    assert house.gateway.records.access_of(request)["caller"] == "alice"
-    assert house.gateway.records.request_of(request)["caller"] == "alice"
+    assert house.gateway.records.access_of(request)["caller"] == "default/alice"
+    assert house.gateway.records.request_of(request)["caller"] == "default/alice"
     written = "".join(path.read_text() for path in house.gateway.records.folder.iterdir())
     assert not any(key in written for key in (ALICE, VENDOR))
 
@@ -140,7 +142,7 @@ def test_a_valid_token_comes_in(house: House, algorithm: str) -> None:
     [received] = house.up.received
 
     assert received.header("authorization") == f"Bearer {VENDOR}"
-    assert house.gateway.records.access_of(request)["caller"] == f"by {algorithm}"
+    assert house.gateway.records.access_of(request)["caller"] == f"default/by {algorithm}"
 
 
 def test_a_token_by_a_fetched_key_set_comes_in(house: House) -> None:
@@ -232,6 +234,36 @@ def test_the_list_of_models_is_for_those_who_may_use_them(house: House) -> None:
         "alice": ["by-either", "by-key", "open", "unkeyed"],
         "carol": ["by-either", "by-token", "open"],
     }
+
+
+@pytest.mark.parametrize("answers", [False, True], ids=["hangs", "answers-nonsense"])
+def test_nobody_waits_long_for_an_issuer_that_fails(*, answers: bool) -> None:
+    """Its own callers get 503 and try again; those of another route with tokens of its are served meanwhile."""
+    issuer = Issuer()
+    with (
+        running_upstream(json_reply(COMPLETION)) as up,
+        running_upstream(json_reply({"keys": []})) as nonsense,
+        socket() as silent,
+    ):
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(64)
+        keys = nonsense.port if answers else silent.getsockname()[1]
+        with running_gateway(_documents(up.port, keys, issuer)) as gateway:
+            house = House(gateway, up, issuer, issuer)
+            waited = []
+            for _ in range(20):
+                began = time.monotonic()
+                house.ask(issuer.token(), "by-token")
+                waited.append(time.monotonic() - began)
+            with pytest.raises(openai.InternalServerError) as caught:
+                house.ask(issuer.token(), "by-remote")
+
+    assert caught.value.status_code == 503
+    assert caught.value.code == "no_callers"
+    assert caught.value.response.headers["retry-after"] == "1"
+    assert "x-should-retry" not in caught.value.response.headers
+    assert max(waited) < 1.0
+    assert sorted(waited)[-3] < 0.4
 
 
 def test_callers_change_without_dropping_anybody() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from controller.cli import main
@@ -40,3 +41,17 @@ def test_the_manifest_of_the_readme_is_valid() -> None:
 
     assert (done.exit_code, done.stdout) == (0, "")
     assert [backend.name for backend in rule.backends] == ["default/openai"]
+
+
+def test_the_example_for_a_cluster_lacks_nothing_but_its_secrets() -> None:
+    """With the two that the README makes there is nothing to be said against it."""
+    made = re.findall(r"create secret generic (\S+) --from-literal=(\S+?)=(\S+)", README)
+    example = (Path(__file__).parents[2] / "examples/cluster/openai.yaml").read_text()
+    secrets = [
+        {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": {key: value}}
+        for name, key, value in made
+    ]
+    text = "\n---\n".join([example, *(yaml.safe_dump(secret) for secret in secrets)])
+    done = CliRunner().invoke(main, ["validate", "-"], input=text)
+
+    assert (done.exit_code, done.stdout, len(secrets)) == (0, "", 2)

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from extproc.config.auth import Auth
+from extproc.config.auth import Auth, ClientAuth
 from extproc.config.loader import load
 from extproc.credentials.held import Held, Token
+from extproc.exchange.callers import Visitor
 from extproc.exchange.edges import Edges
 from extproc.exchange.gateway import Gateway
 from extproc.exchange.machine import Exchange
@@ -93,9 +94,9 @@ def test_a_known_key_lets_in_wherever_sdks_put_it(header: str) -> None:
     made, action = _sent("keys", {header: ALICE})
     sending = proceed(action)
 
-    assert made.record.caller == "alice"
+    assert made.record.caller == "t/alice"
     assert sending.metadata is not None
-    assert sending.metadata["caller"] == "alice"
+    assert sending.metadata["caller"] == "t/alice"
     assert header in sending.remove_headers
     assert ("authorization", "Bearer the-gateways-own-key") in sending.set_headers
     assert ALICE not in f"{made.record}{sending.metadata}"
@@ -107,7 +108,7 @@ def test_authorization_is_read_in_every_spelling(value: str) -> None:
     made, action = _sent("keys", {"authorization": value})
 
     assert (made.record.caller, dict(proceed(action).set_headers)["authorization"]) == (
-        "bob",
+        "t/bob",
         "Bearer the-gateways-own-key",
     )
 
@@ -165,14 +166,14 @@ def test_nobody_is_let_in_while_the_callers_are_not_known() -> None:
 
     made, action = _sent("both", SIGNED, {"p": CLAIMS})
     assert isinstance(action, Proceed)
-    assert made.record.caller == "carol"
+    assert made.record.caller == "t/carol"
 
 
 def test_a_verified_token_lets_in_as_its_subject() -> None:
     """What Envoy verified counts; the token goes no further."""
     made, action = _sent("jwt", SIGNED, {"p": CLAIMS})
 
-    assert made.record.caller == "carol"
+    assert made.record.caller == "t/carol"
     assert "a.b.c" not in str(dict(proceed(action).set_headers))
 
 
@@ -196,26 +197,66 @@ def test_what_is_not_verified_for_this_rule_lets_nobody_in(tokens: Tokens, statu
     assert error["type"] == ("permission_error" if status == 403 else "invalid_request_error")
 
 
+def _caller(claims: Mapping[str, str]) -> str:
+    """As whom a token with these claims beside the issuer's is let in."""
+    told = {name: value.encode().decode("latin-1") for name, value in claims.items()}
+    made, action = _sent("jwt", SIGNED, {"p": {"iss": "https://issuer", **told}})
+    assert isinstance(action, Proceed)
+    return made.record.caller
+
+
+def _digest(text: str) -> str:
+    return f"~{sha256(text.encode()).hexdigest()[:16]}"
+
+
 @pytest.mark.parametrize(
     ("sub", "shown"),
     [
-        ("a" * 500, "a" * 128),
-        ('x"\n{}', 'x"\\n{}'),
-        ("\u2028\x1b[2J", "\\u2028\\x1b[2J"),
-        ("\n" * 200, ("\\n" * 64)),
-        (None, ""),
+        ("a" * 128, "a" * 128),
+        ("a" * 500, "a" * 111 + _digest("a" * 500)),
+        ('x"\n{}', 'x"\\n{}' + _digest('x"\n{}')),
+        ("\u2028\x1b[2J", "\\u2028\\x1b[2J" + _digest("\u2028\x1b[2J")),
+        ("\n" * 200, "\\n" * 55 + "\\" + _digest("\n" * 200)),
+        ("CORP\\anna", "CORP\\anna"),
+        ("other/alice", "other/alice"),
         ("Zoë", "Zoë"),
     ],
 )
-def test_a_subject_is_cut_and_escaped(sub: str | None, shown: str) -> None:
+def test_a_subject_is_cut_and_escaped(sub: str, shown: str) -> None:
     """A subject is the issuer's text: neither its length nor a control character gets any further."""
-    claims = {**CLAIMS} | ({} if sub is None else {"sub": sub.encode().decode("latin-1")})
-    if sub is None:
-        del claims["sub"]
-    made, action = _sent("jwt", SIGNED, {"p": claims})
+    assert _caller({"sub": sub}) == f"t/{shown}"
+    assert len(shown) <= 128
 
-    assert isinstance(action, Proceed)
-    assert made.record.caller == shown
+
+def test_no_two_subjects_look_alike() -> None:
+    """What is cut or escaped ends in a digest of all of it, and so does what looks as if it did."""
+    long = ["a" * 500, "a" * 501, "a" * 128 + "b"]
+    subjects = [*long, "a" * 111 + _digest("a" * 500), "x\n", "x\\n", "x\\n" + _digest("x\n")]
+
+    assert len({_caller({"sub": sub}) for sub in subjects}) == len(subjects)
+
+
+@pytest.mark.parametrize(
+    ("claims", "caller"),
+    [
+        ({"sub": "s", "client_id": "c", "azp": "a"}, "t/s"),
+        ({"sub": "", "client_id": "c", "azp": "a"}, "t/c"),
+        ({"azp": "a"}, "t/a"),
+        ({}, ""),
+    ],
+)
+def test_a_client_without_a_subject_is_known_by_its_id(claims: dict[str, str], caller: str) -> None:
+    """``client_id`` or else ``azp`` stands for a missing subject; without any of them nobody has a name."""
+    assert _caller(claims) == caller
+
+
+def test_the_same_name_in_two_namespaces_is_two_callers() -> None:
+    """Each route's callers are those of its namespace; a file that says none has them without."""
+    named = {"team-a/r@1#rules[0]": "team-a/alice", "team-b/r@1#rules[0]": "team-b/alice", "rules[3]": "alice"}
+    door = ClientAuth.model_validate(KEYS)
+
+    for source, caller in named.items():
+        assert Visitor({"x-api-key": ALICE}, {}, CALLERS.get).enter(door, source).caller == caller
 
 
 @pytest.mark.parametrize(

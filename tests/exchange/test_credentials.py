@@ -1,18 +1,13 @@
 """Whose credential reaches an upstream, in which form, and what a client is told when none can."""
 
 import gzip
-import json
 from typing import Any
 
 import msgspec
 import pytest
-from msgspec.structs import replace
 
-from extproc.config.loader import load
 from extproc.credentials.held import AwsKeys, Held, Missing, Token
-from extproc.exchange.gateway import Gateway
-from extproc.exchange.machine import Exchange
-from extproc.exchange.messages import Action, Proceed, Reply, RequestBody, ResponseBody, ResponseTrailers
+from extproc.exchange.messages import Action, Proceed, Reply, ResponseBody, ResponseTrailers
 from tests.support.credential_cells import (
     AUTHS,
     ENDPOINTS,
@@ -24,7 +19,7 @@ from tests.support.credential_cells import (
     signature_of,
     valid_for,
 )
-from tests.support.exchange_driver import EDGES, chat, error_of, proceed, reply, request_headers, response_headers
+from tests.support.exchange_driver import error_of, proceed, reply, response_headers
 
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS)
 FORMS = {"OpenAI": "authorization", "Anthropic": "x-api-key", "Gemini": "x-goog-api-key"}
@@ -34,8 +29,6 @@ SPOOFED = {
     "x-api-key": "spoofed",
     "api-key": "spoofed",
     "x-goog-api-key": "spoofed",
-    "x-team-key": "spoofed",
-    "x-mine": "spoofed",
     "proxy-authorization": "Basic spoofed",
     "x-amz-date": "spoofed",
     "x-amz-security-token": "spoofed",
@@ -43,7 +36,15 @@ SPOOFED = {
     "x-amz-target": "spoofed",
     "x-goog-user-project": "spoofed",
     "cookie": "spoofed",
+    "openai-organization": "spoofed",
+    "openai-project": "spoofed",
+    "ocp-apim-subscription-key": "spoofed",
+    "x-litellm-api-key": "spoofed",
 }
+#: The header of its own that an ``auth`` names.
+NAMED = {"header": "x-team-key", "named": "x-mine"}
+#: What a client may send beside the fallback, which a key of its own would keep out.
+BESIDE_FALLBACK = ("openai-organization", "openai-project", "ocp-apim-subscription-key", "x-litellm-api-key", "cookie")
 
 
 def form_of(endpoint: str) -> str:
@@ -71,10 +72,11 @@ def expected(auth: str, endpoint: str) -> dict[str, str]:
 @pytest.mark.parametrize("spoofed", [False, True], ids=["keyless", "spoofed"])
 def test_the_gateways_key_is_shown_and_nothing_of_the_clients(auth: str, endpoint: str, spoofed: bool) -> None:
     """Each kind of token has its one header at every endpoint, whatever else the client sends along."""
-    theirs = {name: value for name, value in SPOOFED.items() if auth != "fallback" or name in {"x-mine", "x-team-key"}}
-    cell = Cell(auth, endpoint, TOKEN, theirs if spoofed else {})
+    names = BESIDE_FALLBACK if auth == "fallback" else (*SPOOFED, *([NAMED[auth]] if auth in NAMED else []))
+    cell = Cell(auth, endpoint, TOKEN, dict.fromkeys(names, "spoofed") if spoofed else {})
 
-    assert {name: cell.arrived[name] for name in SPOOFED if name in cell.arrived} == expected(auth, endpoint)
+    checked = {*SPOOFED, *NAMED.values()}
+    assert {name: cell.arrived[name] for name in checked if name in cell.arrived} == expected(auth, endpoint)
     assert not any("spoofed" in value for value in cell.arrived.values())
     assert cell.asked == [f"{auth}.{endpoint}"]
 
@@ -177,7 +179,7 @@ def test_a_client_without_a_key_of_its_own_is_told_so(auth: str, endpoint: str, 
 @pytest.mark.parametrize("auth", ["absent", "passthrough", "fallback", "named"])
 def test_a_client_passes_its_own_key_on(auth: str, endpoint: str) -> None:
     """From the named header alone, or from wherever SDKs put one, in the upstream's form; nothing is looked up."""
-    sent = {"x-mine": "Bearer K", "x-api-key": "gate"} if auth == "named" else {"x-api-key": "K", "x-mine": "no"}
+    sent = {"x-mine": "Bearer K", "x-api-key": "gate"} if auth == "named" else {"x-api-key": "K"}
     cell = Cell(auth, endpoint, TOKEN, sent)
 
     assert {name: cell.arrived[name] for name in SPOOFED if name in cell.arrived} == dict([in_form(endpoint, "K")])
@@ -194,14 +196,16 @@ BODIES = {
     "long": b'{"error":{"message":"' + b"x" * 195 + b' %s"}}',
     "empty": b"%s",
 }
+#: What of these a log may hold.
+WORDS = {"invalid_api_key", "authentication_error", "UNAUTHENTICATED"}
 
 
 @each_endpoint
 @pytest.mark.parametrize("auth", OWN)
-@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("status", [400, 401, 403, 500])
 @pytest.mark.parametrize("kind", BODIES)
 def test_a_refused_gateway_is_no_fault_of_the_client(auth: str, endpoint: str, status: int, kind: str) -> None:
-    """502 that nobody tries again, in our words; the log has the upstream's status and words less the credential."""
+    """502 that nobody tries again: after a 401, and after any error that repeats what the upstream was shown."""
     cell = Cell(auth, endpoint, valid_for(auth))
     secret = (KEYS.session_token or "") if auth == "aws" else TOKEN.value
     packed = kind == "anthropic"
@@ -224,23 +228,22 @@ def test_a_refused_gateway_is_no_fault_of_the_client(auth: str, endpoint: str, s
     assert f"'{auth}.{endpoint}' refused the gateway's own credential" in error_of(last)["message"]
     assert (record.status, record.outcome) == (502, "upstream_error")
     assert f"credential: {status}" in record.error
-    assert len(record.error) < 260
+    assert record.error.partition(f"credential: {status}")[2].strip() in {*WORDS, ""}
     assert MARKER not in _everything(cell, first, last)
 
 
 @each_endpoint
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_refusal_without_a_body_is_told_the_same(endpoint: str, status: int) -> None:
-    """A reply that ends with its headers, or with trailers, is 502 too, and says nobody need try again."""
+def test_a_refusal_without_a_body_is_told_the_same(endpoint: str) -> None:
+    """A 401 that ends with its headers, or with trailers, is 502 too, and says nobody need try again."""
     cell = Cell("apiKey", endpoint, TOKEN)
-    told = reply(cell.exchange.receive(response_headers(status, end=True, www_authenticate=MARKER, retry_after="9")))
+    told = reply(cell.exchange.receive(response_headers(401, end=True, www_authenticate=MARKER, retry_after="9")))
     assert told.status == 502
     assert ("x-should-retry", "false") in told.headers
     assert not {"www-authenticate", "retry-after"} & dict(told.headers).keys()
-    assert cell.exchange.finish().error.endswith(f"credential: {status}")
+    assert cell.exchange.finish().error.endswith("credential: 401")
 
     cell = Cell("apiKey", endpoint, TOKEN)
-    proceed(cell.exchange.receive(response_headers(status)))
+    proceed(cell.exchange.receive(response_headers(401)))
     told = reply(cell.exchange.receive(ResponseTrailers()))
     assert told.status == 502
     assert ("x-should-retry", "false") in told.headers
@@ -268,49 +271,9 @@ def test_other_errors_pass_byte_for_byte_with_a_credential_of_the_gateways_own()
         assert (last.body, last.set_headers, last.remove_headers) == (None, (), ())
 
 
-def test_a_refused_key_is_recognised_under_another_status() -> None:
-    """Gemini says 400 of a bad key; with the gateway's own that is no 400 of the client's."""
-    told = {"error": {"code": 400, "message": f"bad {TOKEN.value}", "status": "INVALID_ARGUMENT"}}
-    told["error"]["details"] = [{"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}]
-    cell = Cell("apiKey", "translated-gemini", TOKEN)
-    first = proceed(cell.exchange.receive(response_headers(400)))
-    last = proceed(cell.exchange.receive(ResponseBody(json.dumps(told).encode(), end=True)))
-
-    assert dict(last.set_headers)[":status"] == "502"
-    assert dict(last.set_headers)["x-should-retry"] == "false"
-    assert MARKER not in _everything(cell, first, last)
-
-
 def test_the_action_with_the_key_does_not_show_it() -> None:
     """The request's own action holds the credential, and no traceback or log can get at it by ``repr``."""
     for auth in AUTHS:
         cell = Cell(auth, "passed", valid_for(auth), {"authorization": f"Bearer {MARKER}", "x-mine": MARKER})
         assert isinstance(cell.action, Proceed)
         assert MARKER not in repr(cell.action)
-
-
-def _with_header(header: str) -> Action:
-    auth = {"apiKey": {"file": "f", "header": header}}
-    backend = {"name": "b", "outputSchema": {"schema": "OpenAI"}, "auth": auth}
-    config = {"backends": [backend], "rules": [{"backends": [{"name": "b"}]}]}
-    gateway = Gateway.compile(load(json.dumps(config).encode()))
-    made = Exchange(gateway, replace(EDGES, credential=lambda _name, _auth: Token("team-b/openai")))
-    made.receive(request_headers())
-    return made.receive(RequestBody(chat("m"), end=True))
-
-
-@pytest.mark.parametrize("header", ["User-Agent", "content-length", "Host", "transfer-encoding", "x-envoy-retry-on"])
-def test_a_header_that_is_not_for_keys_is_given_none(header: str) -> None:
-    """A key in what frames or routes the request would be another request: the backend says 503 and the field."""
-    told = reply(_with_header(header))
-
-    assert told.status == 503
-    assert "'auth.apiKey.header'" in error_of(told)["message"]
-
-
-def test_no_key_chooses_the_backend() -> None:
-    """Were a key's header the one that Envoy routes by, what the gateway says in it stands."""
-    header = "x-llmroute-backend"
-    said = [value for name, value in proceed(_with_header(header)).set_headers if name == header]
-
-    assert said[-1] == "b"

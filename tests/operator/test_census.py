@@ -201,13 +201,19 @@ async def test_a_pattern_is_matched_with_the_namespaces_that_exist() -> None:
 
 
 @pytest.mark.parametrize("kind", [SERVICES, GATEWAY_BACKENDS, REFERENCE_GRANTS])
-async def test_an_optional_kind_that_is_denied_later_is_forgotten(kind: Kind) -> None:
-    """What nobody tells any more is not known, after a restart as before it; and it is said."""
+async def test_an_optional_kind_that_is_denied_later_is_forgotten(kind: Kind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody tells for a minute is not known, after a restart as before it; and it is said."""
     stand = Stand()
+    monkeypatch.setattr("controller.operator.census.clock", lambda: stand.now)
     stand.server.objects[kind] = [named(kind, "a", "one")]
     await stand.census.take()
     stand.server.denied.add(("list", kind))
+    for stand.now in (0.0, 31.0, 59.0):
+        with pytest.raises(Denied):
+            await stand.census.take()
+        assert (stand.names(kind), stand.census.unread) == ({"one"}, {})
 
+    stand.now = 60.0
     await stand.census.take()
 
     again = stand.restarted()
@@ -217,8 +223,24 @@ async def test_an_optional_kind_that_is_denied_later_is_forgotten(kind: Kind) ->
         assert each.census.unread == {kind.name: f"the operator may not list and watch {kind}"}
 
 
-async def test_a_namespace_without_its_role_stops_no_other() -> None:
+async def test_one_refusal_takes_no_grant_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who decides on rights may be away for a moment, and each time is a time of its own."""
+    stand = Stand("team-a", "team-b")
+    monkeypatch.setattr("controller.operator.census.clock", lambda: stand.now)
+    stand.server.objects[REFERENCE_GRANTS] = [named(REFERENCE_GRANTS, f"team-{each}", each) for each in "ab"]
+    await stand.census.take()
+    for stand.now in (0.0, 100.0):
+        stand.server.dark.add((REFERENCE_GRANTS, "team-b"))
+        with pytest.raises(Denied, match="in team-b"):
+            await stand.census.take()
+        assert (stand.names(REFERENCE_GRANTS), stand.census.unread) == ({"a", "b"}, {})
+        stand.server.dark.clear()
+        await stand.census.take()
+
+
+async def test_a_namespace_without_its_role_stops_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its last objects stay, what is deleted elsewhere goes, and it is told; nothing is watched there."""
+    monkeypatch.setattr("controller.operator.census._KEPT_S", 0)
     stand = Stand("team-a", "team-b")
     stand.server.objects[LLM_ROUTES] = [named(LLM_ROUTES, "team-a", "one"), named(LLM_ROUTES, "team-b", "two")]
     stand.server.objects[SERVICES] = [named(SERVICES, "team-a", "one"), named(SERVICES, "team-b", "two")]

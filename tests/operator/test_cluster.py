@@ -24,6 +24,7 @@ from controller.operator.cluster import (
 )
 from controller.operator.failures import Faulty
 from controller.operator.kinds import GATEWAY_BACKENDS, LLM_ROUTES, SECRETS
+from controller.operator.transport import Credentials, Request
 from tests.support.api_server import ApiServer, running_api_server, status
 
 
@@ -179,6 +180,7 @@ async def test_no_write_without_the_lead(server: ApiServer, cluster: Cluster) ->
     for write in (
         cluster.apply_config_map({"metadata": {"name": "a"}}),
         cluster.apply_secret({"metadata": {"name": "a"}}),
+        cluster.prune_secret("a", ["b"], "1"),
         cluster.apply_status(LLM_ROUTES, "a", "b", {}),
         cluster.annotate_pod("a", {}),
         cluster.post_event({"metadata": {"namespace": "a"}}),
@@ -356,6 +358,27 @@ async def test_our_own_secret_is_followed(server: ApiServer, cluster: Cluster) -
 
     assert [state async for state in cluster.follow_secret("a")] == [held, held]
     assert all("resourceVersion" not in request.query for request in server.asked)
+
+
+async def test_keys_are_taken_out_of_our_own_secret(server: ApiServer, cluster: Cluster) -> None:
+    """By name and from that very version; a merge takes no heed of whose they are."""
+    server.answers = [web.json_response({"metadata": {}})]
+
+    await cluster.prune_secret("a", {"y", "x"}, "7")
+
+    [asked] = server.asked
+    assert (asked.method, asked.headers["content-type"]) == ("PATCH", "application/merge-patch+json")
+    assert json.loads(server.bodies[0]) == {"metadata": {"resourceVersion": "7"}, "data": {"x": None, "y": None}}
+
+
+def test_what_is_sent_is_in_no_repr() -> None:
+    """It may be a Secret, or our own token."""
+    request = Request("PATCH", "/x", body={"data": {"k": "mArKeR"}})
+    credentials = Credentials(
+        "https://x", None, None, verify=True, token="mArKeR", certificate_path=None, key_path=None
+    )
+
+    assert "mArKeR" not in f"{request!r} {credentials!r}"
 
 
 async def test_a_watch_with_a_replaced_token(server: ApiServer, cluster: Cluster) -> None:

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from controller.cli import main
 from controller.operator import command
 from controller.operator.settings import Scope, Settings
+from controller.translate import Settings as TranslateSettings
 
 
 @pytest.fixture
@@ -29,6 +30,14 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
     return found
 
 
+#: A cluster's backends are other people's, and neither its operator's Secrets nor its identity are for them.
+_COMPILING = TranslateSettings(
+    local_endpoints=False,
+    own_secrets=frozenset({("gw", "llmroute-credentials"), ("gw", "llmroute-envoy-secrets")}),
+    ambient_identities=("gw",),
+)
+
+
 def call(*arguments: str, **environment: str) -> Any:
     """``llmroute operator`` in a pod's environment."""
     return CliRunner().invoke(main, ["operator", *arguments], env=environment)
@@ -38,7 +47,7 @@ def test_a_pods_environment_is_enough(started: list[Settings]) -> None:
     """The namespace and the name come from the downward API; all else has a default."""
     result = call(POD_NAMESPACE="gw", POD_NAME="op-1")
 
-    assert (result.exit_code, started) == (0, [Settings(namespace="gw", identity="op-1")])
+    assert (result.exit_code, started) == (0, [Settings(namespace="gw", identity="op-1", translate=_COMPILING)])
 
 
 def test_flags_reach_the_settings(started: list[Settings]) -> None:
@@ -53,6 +62,8 @@ def test_flags_reach_the_settings(started: list[Settings]) -> None:
         "--cluster-domain": "corp.local",
         "--resync": "30",
         "--removal": "0",
+        "--ambient-credentials": "team-*",
+        "--envoy-secrets": "e",
     }
     result = call(*(part for flag in flags.items() for part in flag), "--no-leader-election")
 
@@ -61,6 +72,8 @@ def test_flags_reach_the_settings(started: list[Settings]) -> None:
     assert (settings.namespace, settings.identity, settings.extproc_config_map) == ("gw", "me", "p")
     assert (settings.http_address, settings.http_port, settings.lease_name) == ("127.0.0.1", 0, "l")
     assert (settings.translate.path_prefix, settings.translate.cluster_domain) == ("/llm", "corp.local")
+    assert settings.translate.ambient_identities == ("gw", "team-*")
+    assert settings.translate.own_secrets == {("gw", "llmroute-credentials"), ("gw", "e")}
     assert (settings.resync_s, settings.removal_s, settings.leader_election) == (30, 0, False)
 
 

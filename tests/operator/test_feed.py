@@ -176,6 +176,7 @@ async def test_everything_that_can_be_read_is_watched_where_it_can(
         raise WatchEnded("over")
 
     monkeypatch.setattr("controller.operator.feed.watch", watch)
+    monkeypatch.setattr("controller.operator.census._KEPT_S", 0)
     scoped = Stand(stand.cluster, stand.api, Scope(("team-a", "team-b")), resync_s=0.05)
     async with doing(scoped.feed.list_again_and_again(), scoped.feed.watch(lambda: None)):
         await eventually(lambda: begun == [(Scope(("team-a", "team-b")), KINDS)])

@@ -1,12 +1,14 @@
 """Reading the Secrets and ConfigMaps that resources name, one by one."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 
 from controller.operator import lookout as lookout_module
+from controller.operator import shares as shares_module
 from controller.operator.failures import Denied, Faulty, Unreachable
 from controller.operator.lookout import Lookout
 from controller.operator.metrics import Metrics
@@ -21,7 +23,8 @@ CA = ("ConfigMap", "team-a", "ca")
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """A poll does not take ten seconds."""
-    monkeypatch.setattr(lookout_module, "POLL_S", 0.2)
+    monkeypatch.setattr(shares_module, "POLL_S", 0.2)
+    monkeypatch.setattr(lookout_module, "_REGROUP_S", 0.05)
     monkeypatch.setattr(lookout_module, "_FIRST_PAUSE_S", 0.01)
 
 
@@ -159,7 +162,7 @@ async def test_there_are_only_so_many_watches(monkeypatch: pytest.MonkeyPatch) -
 async def test_many_that_are_asked_for_are_asked_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whoever names thousands of Secrets makes no thousands of requests a second."""
     monkeypatch.setattr(lookout_module, "WATCHES", 0)
-    monkeypatch.setattr(lookout_module, "_POLLS_PER_S", 100.0)
+    monkeypatch.setattr(shares_module, "POLLS_PER_S", 100.0)
     async with running() as stand:
         stand.lookout.want([("Secret", "team-a", f"s{i}") for i in range(200)])
         assert await stand.lookout.asked(5)
@@ -196,6 +199,39 @@ async def test_waiting_for_an_answer_has_an_end() -> None:
         stand.lookout.want([A, B])
         assert not await stand.lookout.asked(0.2)
         assert list(stand.lookout.store().unread) == [A]
+        begun = time.monotonic()
+        assert not await stand.lookout.asked(5)
+        assert time.monotonic() - begun < 1
+
+
+async def test_one_refusal_takes_no_key_away(caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once, and the metric tells; the value stays."""
+    async with running() as stand:
+        for place in (A, B):
+            stand.source.put_secret(place, 1, {"apiKey": "k"})
+        stand.source.denied = {("watch", A), ("watch", B)}
+        stand.lookout.want([A, B])
+        assert await stand.lookout.asked(5)
+        stand.source.denied |= {("get", A), ("get", B)}
+        await eventually(lambda: stand.sample("named_objects", standing="denied") == 2)
+        assert (stand.value(A), stand.value(B)) == (b"k", b"k")
+        assert len([record for record in caplog.records if "may not be read" in record.getMessage()]) == 1
+
+        stand.source.denied = set()
+        await eventually(lambda: stand.sample("named_objects", standing="found") == 2)
+
+
+async def test_one_namespaces_many_wishes_take_no_watch_from_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where they came first; what does not exist gives way to what does."""
+    monkeypatch.setattr(lookout_module, "WATCHES", 3)
+    greedy: list[Place] = [("Secret", "greedy", f"none-{i}") for i in range(20)]
+    async with running() as stand:
+        stand.lookout.want(greedy)
+        await eventually(lambda: len(stand.source.watches) == 3)
+        stand.source.put_secret(B, 1, {"apiKey": "k"})
+        stand.lookout.want([*greedy, B])
+        await eventually(lambda: B in stand.source.watches)
+        assert stand.source.most_watches == 3
 
 
 async def test_the_log_has_no_values(caplog: pytest.LogCaptureFixture) -> None:

@@ -32,7 +32,7 @@ def test_what_is_found_missing_or_denied() -> None:
     named = knowing(A, B, ("ConfigMap", "team-a", "ca"))
     named.saw(A, secret_object(1, apiKey="k"))
     named.saw(B, None)
-    named.denied(("ConfigMap", "team-a", "ca"))
+    named.denied(("ConfigMap", "team-a", "ca"), 0)
     store = named.store()
 
     assert store.data == {A: {"apiKey": b"k"}}
@@ -72,7 +72,7 @@ def test_what_is_not_wanted_is_forgotten() -> None:
     named.saw(A, secret_object(1, apiKey="k"))
     named.want([B])
     assert named.store().data == {}
-    assert not named.denied(A)
+    assert not named.denied(A, 0)
 
     named.want([A, B])
     assert named.unasked == {A, B}
@@ -90,13 +90,51 @@ def test_what_is_being_deleted_is_gone() -> None:
 
 
 def test_a_right_that_was_taken_away_takes_the_values() -> None:
-    """A restart would not have them either."""
+    """When it has been gone for a minute: who decides on rights may be away for a moment."""
     named = knowing(A)
     named.saw(A, secret_object(1, apiKey="k"))
 
-    assert named.denied(A)
-    assert not named.denied(A)
+    assert not named.denied(A, 10)
+    assert not named.denied(A, 69)
+    assert named.counts() == {Standing.DENIED: 1}
+    assert (named.store().data, named.store().unread) == ({A: {"apiKey": b"k"}}, {})
+    assert named.denied(A, 70)
+    assert not named.denied(A, 80)
     assert named.store().data == {}
+    assert named.store().unread == {A: "the operator may not read it"}
+    assert named.doubted == frozenset()
+
+
+def test_a_refusal_that_is_over_does_not_count() -> None:
+    """The next one begins anew."""
+    named = knowing(A)
+    named.saw(A, secret_object(1, apiKey="k"))
+    named.denied(A, 0)
+    named.saw(A, secret_object(1, apiKey="k"))
+
+    assert named.counts() == {Standing.FOUND: 1}
+    assert not named.denied(A, 100)
+    assert A in named.store().data
+
+
+def test_what_is_refused_from_the_beginning_is_said_at_once_and_doubted_for_a_while() -> None:
+    """A new leader takes no file away for one refusal; that the doubt is over is news."""
+    named = knowing(A)
+
+    assert named.denied(A, 0)
+    assert named.doubted == {A}
+    assert named.unasked == frozenset()
+    assert not named.denied(A, 59)
+    assert named.denied(A, 60)
+    assert named.doubted == frozenset()
+
+
+def test_the_type_of_a_secret_is_known() -> None:
+    """Some types are nobody's credentials."""
+    named = knowing(A)
+    named.saw(A, {**secret_object(1, token="t"), "type": "kubernetes.io/service-account-token"})
+
+    assert named.store().types == {A: "kubernetes.io/service-account-token"}
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,12 @@
 """Which files a Secret of ours is to hold."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
 from controller.api.findings import Subject
 from controller.operator.published import BUDGET_BYTES
-from controller.operator.secret_packing import HeldSecret, maybe_held, secret
+from controller.operator.secret_packing import HeldSecret, maybe_held, secret, size_of
 from controller.operator.secret_plan import Moment, SecretPlan, SecretState, Wanted, owners_of, plan_secret
 from controller.operator.settings import Settings
 from controller.translate.secrets import SecretFiles
@@ -20,15 +19,15 @@ NOW = Moment(revision=3, written=3, served=None, now_s=10)
 
 def holding(**files: bytes) -> SecretState:
     """A Secret that holds these, all of them ours."""
-    held = HeldSecret(7, SecretFiles(files), frozenset(files))
+    held = HeldSecret(7, SecretFiles(files))
     return SecretState(held, SecretFiles(files))
 
 
 def planned(
-    state: SecretState, moment: Moment = NOW, named: str = "", *, sure: bool = True, **files: bytes
+    state: SecretState, moment: Moment = NOW, named: str = "", *, doubted: str = "", **files: bytes
 ) -> SecretPlan:
     """A plan for these files; ``named``: what else the configuration speaks of, letter by letter."""
-    return plan_secret(state, Wanted(SecretFiles(files), files.keys() | set(named), sure), SETTINGS, moment)
+    return plan_secret(state, Wanted(SecretFiles(files), files.keys() | set(named), set(doubted)), SETTINGS, moment)
 
 
 def test_nothing_to_hold_is_a_secret_all_the_same() -> None:
@@ -38,17 +37,17 @@ def test_nothing_to_hold_is_a_secret_all_the_same() -> None:
 
 
 def test_equal_files_are_written_once() -> None:
-    """Also when others have added keys of theirs."""
+    """What others have added is taken away."""
     state = holding(a=b"1")
-    with_theirs = HeldSecret(8, SecretFiles({"a": b"1", "theirs": b"2"}), frozenset({"a"}))
+    with_theirs = HeldSecret(8, SecretFiles({"a": b"1", "theirs": b"2"}))
 
     assert planned(SecretState(), a=b"1").needed
     assert not planned(state, a=b"1").needed
-    assert not planned(replace(state, held=with_theirs), a=b"1").needed
+    assert planned(replace(state, held=with_theirs), a=b"1").needed
     assert planned(state, a=b"2").needed
 
 
-@pytest.mark.parametrize("made", [HeldSecret(8, SecretFiles({"a": b"x"}), frozenset("a")), None])
+@pytest.mark.parametrize("made", [HeldSecret(8, SecretFiles({"a": b"x"})), None])
 def test_what_somebody_edited_or_deleted_is_put_back(made: HeldSecret | None) -> None:
     """To what it was before."""
     assert planned(replace(holding(a=b"1"), held=made), a=b"1").needed
@@ -62,10 +61,10 @@ def test_a_deleted_key_goes_at_once() -> None:
 
 
 def test_a_key_that_nobody_can_tell_of_stays() -> None:
-    """While the API server fails, a file that is missing may well be there."""
-    plan = planned(holding(a=b"1", b=b"2"), named="b", sure=False, a=b"1")
+    """While the API server fails to tell of it, a file may well be there; of the others it has told."""
+    plan = planned(holding(a=b"1", b=b"2", c=b"3"), named="bc", doubted="b", a=b"1")
 
-    assert (dict(plan.files), plan.ceased, plan.needed) == ({"a": b"1", "b": b"2"}, {}, False)
+    assert (dict(plan.files), plan.ceased, plan.needed) == ({"a": b"1", "b": b"2"}, {}, True)
 
 
 def test_a_file_of_a_former_configuration_stays_until_nobody_uses_it() -> None:
@@ -122,7 +121,7 @@ def test_what_fits_beside_it_comes_all_the_same() -> None:
 
 def test_what_lingers_makes_room() -> None:
     """What is wanted goes first."""
-    half = bytes(BUDGET_BYTES // 2)
+    half = bytes(BUDGET_BYTES // 2 - 2)
 
     assert set(planned(holding(a=half, b=half), a=half, c=half).files) == {"a", "c"}
 
@@ -147,25 +146,20 @@ def _nothing() -> Auth:
 
 
 def test_a_secret_and_back() -> None:
-    """Its keys are ours by the bookkeeping of server-side apply, and by that of our own manager alone."""
+    """All its keys count, whoever put them there and whatever the server notes of that."""
     body = secret("s", "gw", SecretFiles({"a": b"\xff"}), 3, None)
+    stored = {**body, "metadata": {**body["metadata"], "resourceVersion": "12"}, "data": {**body["data"], "b": ""}}
 
-    def applied(manager: str, operation: str, *keys: str) -> dict[str, Any]:
-        fields: dict[str, Any] = {"f:data": {".": {}, **{f"f:{key}": {} for key in keys}}, "f:type": {}}
-        return {"manager": manager, "operation": operation, "fieldsV1": fields}
-
-    entries = [
-        applied("llmroute-controller", "Apply", "a", "gone"),
-        applied("llmroute-controller", "Update", "b"),
-        applied("kubectl", "Apply", "c"),
-        {"manager": "llmroute-controller", "operation": "Apply"},
-    ]
-    metadata = {**body["metadata"], "resourceVersion": "12", "managedFields": entries}
-    stored = {**body, "metadata": metadata, "data": {**body["data"], "b": "", "c": ""}}
-
-    assert maybe_held(stored) == HeldSecret(12, SecretFiles({"a": b"\xff", "b": b"", "c": b""}), frozenset("a"))
+    assert maybe_held(stored) == HeldSecret(12, SecretFiles({"a": b"\xff", "b": b""}))
     assert maybe_held(None) is None
-    assert maybe_held({"metadata": {"resourceVersion": "1"}}) == HeldSecret(1, SecretFiles(), frozenset())
+    assert maybe_held({"metadata": {"resourceVersion": "1"}}) == HeldSecret(1, SecretFiles())
+
+
+def test_names_take_room_twice() -> None:
+    """The server keeps them once more, in what it notes about who wrote what."""
+    assert size_of({"ab": b"123"}) == 7
+    assert planned(holding(), a=bytes(BUDGET_BYTES - 2)).left_out == set()
+    assert planned(holding(), a=bytes(BUDGET_BYTES - 1)).left_out == {"a"}
 
 
 def test_nothing_of_a_value_is_in_the_metadata() -> None:

@@ -9,7 +9,16 @@ import pytest
 from controller.api.findings import Subject
 from controller.api.reasons import ConditionType, Reason
 from controller.operator.conditions import settled
-from controller.operator.failures import Conflict, Denied, Rejected, Unreachable
+from controller.operator.failures import (
+    Busy,
+    ClusterError,
+    Conflict,
+    Denied,
+    Faulty,
+    Rejected,
+    Unauthorized,
+    Unreachable,
+)
 from controller.operator.packing import PROCESSOR_KEY, values_of
 from controller.operator.published import BUDGET_BYTES, Published
 from controller.operator.publisher import Publisher
@@ -18,13 +27,13 @@ from controller.translate import Snapshot, Translation, translate
 from controller.translate.secrets import SecretFiles, SecretStore
 from controller.translate.settings import GatewaySettings
 from extproc.config.loader import load
-from tests.support.config_maps import ConfigMaps, ours
+from tests.support.config_maps import ConfigMaps
 from tests.support.gateway import backend, route, rule
 
 SETTINGS = Settings(namespace="gw", identity="op-0", removal_s=100, linger_s=5)
 PROCESSOR, ENVOY = SETTINGS.extproc_config_map, SETTINGS.envoy_config_map
 CREDENTIALS, CERTIFICATES = SETTINGS.credentials, SETTINGS.envoy_secrets
-_NO_RIGHT = 'secrets "llmroute-credentials" is forbidden: User "op" cannot patch resource "secrets"'
+_NO_RIGHT = '403 secrets "llmroute-credentials" is forbidden: User "op" cannot patch resource "secrets"'
 
 
 def meaning(certificates: dict[str, bytes] | None = None, **keys: str | None) -> Translation:
@@ -38,8 +47,8 @@ def meaning(certificates: dict[str, bytes] | None = None, **keys: str | None) ->
 
 
 def _with(translation: Translation, certificates: SecretFiles) -> Translation:
-    fields = {name: getattr(translation, name) for name in ("config", "envoy", "statuses", "stray", "credentials")}
-    return Translation(**fields, envoy_secrets=certificates)
+    owners = {file: Subject("LLMBackend", *file.split(".")[:2]) for file in certificates}
+    return replace(translation, envoy_secrets=certificates, file_owners={**translation.file_owners, **owners})
 
 
 class Stand:
@@ -108,8 +117,17 @@ async def test_a_deleted_key_is_taken_away_at_once() -> None:
 
     assert published.written == (CREDENTIALS,)
     assert stand.files() == {"a": b"one"}
-    unsure = await (await taken_over(stand.objects)).publisher.publish(meaning(a=None, b=None), is_sure=False)
-    assert unsure.written == ()
+
+
+async def test_a_key_that_nobody_has_told_of_stays_and_no_other_does() -> None:
+    """One Secret that the API server fails to read is no reason to go on with another that was deleted."""
+    stand = await taken_over()
+    await stand.publisher.publish(meaning(a="one", b="two", unreadable="three"))
+    unsure = [Subject("LLMBackend", "default", "unreadable")]
+    published = await stand.publisher.publish(meaning(a="one", b=None, unreadable=None), unsure)
+
+    assert published.written == (CREDENTIALS,)
+    assert stand.files() == {"a": b"one", "unreadable": b"three"}
 
 
 async def test_a_removed_backend_keeps_its_file_for_as_long_as_it_is_used() -> None:
@@ -130,20 +148,35 @@ async def test_a_removed_backend_keeps_its_file_for_as_long_as_it_is_used() -> N
     assert stand.publisher.removal_in() is None
 
 
-async def test_a_restart_takes_away_what_is_ours_and_nothing_else() -> None:
-    """Server-side apply knows whose a key is."""
+@pytest.mark.parametrize("is_restored", [False, True])
+async def test_a_restart_takes_away_whatever_is_not_wanted(*, is_restored: bool) -> None:
+    """The Secret is wholly ours: strangers' keys go, and so do ours when a restore has lost the server's notes."""
     stand = await taken_over()
     await stand.publisher.publish(meaning(a="one", b="one"))
     held = stand.objects.held[CREDENTIALS]
-    stand.objects.put(CREDENTIALS, {**held, "data": {**held["data"], "x.theirs.1": "dGhlaXJz"}})
+    metadata = {} if is_restored else held["metadata"]
+    data = {**held["data"], "x.theirs.1": "dGhlaXJz"}
+    stand.objects.put(CREDENTIALS, {**held, "metadata": metadata, "data": data})
     stand = await taken_over(stand.objects)
     await stand.publisher.publish(meaning(a="one"))
     stand.now = 100
     await stand.publisher.publish(meaning(a="one"))
 
-    assert set(stand.files()) == {"a", "theirs"}
-    assert {key.split(".")[1] for key in ours(stand.objects.held[CREDENTIALS])} == {"a"}
+    assert set(stand.files()) == {"a"}
     stand.now = 300
+    assert (await stand.publisher.publish(meaning(a="one"))).written == ()
+
+
+async def test_a_key_that_somebody_adds_is_taken_away() -> None:
+    """At the next event, by one write more than ours."""
+    stand = await taken_over()
+    await stand.publisher.publish(meaning(a="one"))
+    held = stand.objects.held[CREDENTIALS]
+    edited = stand.objects.put(CREDENTIALS, {**held, "data": {**held["data"], "x.theirs.1": "dGhlaXJz"}})
+    assert stand.publisher.secrets.saw(CREDENTIALS, edited)
+
+    assert (await stand.publisher.publish(meaning(a="one"))).written == (CREDENTIALS,)
+    assert stand.files() == {"a": b"one"}
     assert (await stand.publisher.publish(meaning(a="one"))).written == ()
 
 
@@ -207,9 +240,15 @@ async def test_a_server_that_is_away_stops_the_pass() -> None:
 
 
 @pytest.mark.parametrize(
-    "refusal", [Denied(f"403 {_NO_RIGHT}"), Rejected("422 field is immutable when `immutable` is set")]
+    "refusal",
+    [
+        Denied(_NO_RIGHT),
+        Rejected("422 field is immutable when `immutable` is set"),
+        Faulty("500 failed calling webhook"),
+        Faulty("no answer to PATCH /api in 3 s"),
+    ],
 )
-async def test_a_refusal_costs_the_credentials_and_nothing_else(refusal: Denied | Rejected) -> None:
+async def test_a_refusal_costs_the_credentials_and_nothing_else(refusal: ClusterError) -> None:
     """The others are served, the backend's status says why it is not, and it is tried again."""
     stand = await taken_over()
     await stand.publisher.publish(meaning(a="one"))
@@ -230,7 +269,7 @@ async def test_a_refusal_costs_the_credentials_and_nothing_else(refusal: Denied 
 async def test_without_the_right_to_read_it_is_not_written() -> None:
     """Nobody knows what is there; the right is taken up when it comes."""
     objects = ConfigMaps()
-    objects.secret_reads = [None, Denied(f"403 {_NO_RIGHT}"), Denied(f"403 {_NO_RIGHT}")]
+    objects.secret_reads = [None, Denied(_NO_RIGHT), Faulty("500 cannot decrypt")]
     stand = await taken_over(objects)
 
     published = await stand.publisher.publish(meaning(a="one"))
@@ -242,13 +281,16 @@ async def test_without_the_right_to_read_it_is_not_written() -> None:
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (Denied(f"403 {_NO_RIGHT}"), "cannot patch resource"),
+        (Denied(_NO_RIGHT), "cannot patch resource"),
+        (Denied('403 mArKeR is forbidden: User "x"'), "403 of the API server, whose words"),
+        (Faulty('500 failed calling webhook "x": cannot store mArKeR'), "500 of the API server, whose words"),
+        (Faulty("no answer to PATCH /api in 3 s"), "no answer to PATCH /api in 3 s"),
         (Denied('403 admission webhook "x" denied the request: {"a": "mArKeR"}'), "403 of the API server, whose words"),
         (Rejected("422 mArKeR"), "422 of the API server, whose words are not repeated"),
     ],
 )
 async def test_a_webhooks_words_are_not_repeated(
-    refusal: Denied | Rejected, words: str, caplog: pytest.LogCaptureFixture
+    refusal: ClusterError, words: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It was shown the whole Secret, and may well quote it."""
     stand = await taken_over()
@@ -263,6 +305,30 @@ async def test_a_webhooks_words_are_not_repeated(
     assert "mArKeR" not in f"{published.unheld} {caplog.text}"
 
 
+@pytest.mark.parametrize("failure", [Busy("429 mArKeR", 7.0), Unauthorized("401 mArKeR"), Conflict("409 mArKeR")])
+async def test_a_webhooks_words_are_not_in_a_failure_either(failure: ClusterError) -> None:
+    """It may answer with any status."""
+    stand = await taken_over()
+    stand.objects.secret_faults.append(failure)
+
+    with pytest.raises(type(failure)) as raised:
+        await stand.publisher.publish(meaning(a="mArKeR"))
+
+    assert "mArKeR" not in str(raised.value)
+    assert raised.value.retry_after_s == failure.retry_after_s
+
+
+async def test_a_conflict_with_nobody_is_a_refusal() -> None:
+    """A webhook that says so for ever does not hold up the ConfigMaps."""
+    stand = await taken_over()
+    stand.objects.secret_faults += [Conflict("409 no"), Conflict("409 no")]
+    with pytest.raises(Conflict):
+        await stand.publisher.publish(meaning(a="one"))
+    await stand.publisher.refresh()
+
+    assert programmed(await stand.publisher.publish(meaning(a="one")), "a") == ("False", Reason.CONFIG_NOT_WRITTEN)
+
+
 async def test_what_does_not_fit_is_said_by_those_it_is_about() -> None:
     """The others have their credentials, and the configuration is written."""
     stand = await taken_over()
@@ -272,7 +338,7 @@ async def test_what_does_not_fit_is_said_by_those_it_is_about() -> None:
     published = await stand.publisher.publish(meaning(old="two", **many))
 
     left_out = [name for name in many if programmed(published, name) == ("False", Reason.CONFIG_TOO_LARGE)]
-    assert left_out == sorted(many)[BUDGET_BYTES // 16_000 :]
+    assert left_out == sorted(many)[BUDGET_BYTES // 16_100 :]
     assert programmed(published, "old") == ("True", Reason.PROGRAMMED)
     assert stand.files()["old"] == b"two"
     assert published.problem is None
@@ -282,7 +348,7 @@ async def test_what_does_not_fit_is_said_by_those_it_is_about() -> None:
 
 
 async def test_a_certificate_that_does_not_fit_is_said_by_its_backend() -> None:
-    """It is known by the beginning of the file's name."""
+    """The translation tells whose a file is."""
     stand = await taken_over()
     files: dict[str, Any] = {"default.a.12345678": bytes(BUDGET_BYTES + 1), "default.b.12345678": b"pem"}
 

@@ -262,16 +262,19 @@ def test_pods_that_are_there_are_asked_and_those_that_take_traffic_count() -> No
 
 
 async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(extprocs: Extprocs) -> None:
-    """Also as one reads it that is not ready, since it cannot become so otherwise."""
+    """What it is, is told; with the lead it is forgotten."""
     extprocs.add("new", 1)
     async with asking(extprocs) as one:
         await eventually(lambda: one.agreed)
         extprocs.add("old", 1)
-        extprocs.objects[-1]["status"]["conditions"][0]["status"] = "False"
-        extprocs.answer("old", b'{"revision": null, "version": null}')
+        extprocs.answer("old", b'{"revision": 1}')
         await eventually(lambda: len(one.agreed) == 2)
+        assert one.metrics.registry.get_sample_value("llmroute_controller_config_version") == OLDEST_VERSION
         extprocs.objects.pop()
         await eventually(lambda: len(one.agreed) == 3)
+        one.active = False
+        one.serving.follow()
+        assert one.serving.config_version is None
 
     assert one.agreed == [VERSION, OLDEST_VERSION, VERSION]
 

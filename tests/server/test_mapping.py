@@ -24,6 +24,7 @@ from extproc.server import mapping
 from extproc.server.mapping import UnreadableMessageError, read, write
 from extproc.server.proto import extproc_pb2 as pb
 from tests.support import recorded_events as recorded
+from tests.support.credential_cells import TOKEN, Cell
 from tests.support.processor_client import message
 
 EVENTS: list[Event] = [
@@ -309,3 +310,16 @@ def test_answers_of_one_request_are_not_kept(name: str) -> None:
         assert found.header_mutation.set_headers[0].header.raw_value == value.encode()
 
     assert mapping._unreplaced.cache_info().currsize == kept
+
+
+@pytest.mark.parametrize("auth", ["apiKey", "header", "gcp", "passthrough"])
+def test_no_copy_is_kept_of_a_credential(auth: str) -> None:
+    """What an upstream is shown is put into its answer each time anew, so that a token is gone when it is replaced."""
+    client = {"authorization": "", "x-api-key": "of the client"}
+    action = Cell(auth, "passed", TOKEN, client).action
+    assert isinstance(action, Proceed)
+    key = b"of the client" if auth == "passthrough" else TOKEN.value.encode()
+    kept = mapping._unreplaced.cache_info()
+
+    assert key in write(RequestBody(b"", end=True), action)
+    assert mapping._unreplaced.cache_info() == kept

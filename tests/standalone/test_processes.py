@@ -156,3 +156,19 @@ def test_children_die_with_a_parent_that_was_killed(tmp_path: Path) -> None:
         pid = int((tmp_path / "pid").read_text())
         parent.kill()
     until(lambda: not is_alive(pid))
+
+
+async def test_no_child_may_dump_its_memory(tmp_path: Path) -> None:
+    """A crash of Envoy or the processor leaves no file with credentials behind."""
+    told = tmp_path / "told"
+    code = (
+        "import pathlib, resource\n"
+        f"pathlib.Path({str(told)!r}).write_text(str(resource.getrlimit(resource.RLIMIT_CORE)))"
+    )
+    child = Child(python(code), print, HASTY)
+    await child.start()
+    with pytest.raises(ChildFailed):
+        await first_failure([child])
+    await child.stop(1)
+
+    assert told.read_text() == "(0, 0)"

@@ -11,7 +11,11 @@ EVERYTHING: Values = {
     "pathPrefix": "/llm",
     "logLevel": "debug",
     "image": {"registry": "registry.example.com/llmroute", "tag": "1.2.3", "pullSecrets": ["registry"]},
+    "ipFamilyPolicy": "PreferDualStack",
+    "ipFamilies": ["IPv4", "IPv6"],
     "operator": {
+        "localEndpoints": True,
+        "ambientCredentials": ["team-*"],
         "serviceAccount": {"annotations": {"example.com/a": "b"}},
         "podAnnotations": {"example.com/a": "b"},
         "podLabels": {"example.com/c": "d"},
@@ -46,7 +50,15 @@ EVERYTHING: Values = {
             "httpsNodePort": 30443,
         },
     },
-    "rbac": {"secrets": "Named", "secretNames": [{"namespace": "team-a", "names": ["openai-key"]}]},
+    "rbac": {
+        "secrets": "Named",
+        "secretNames": [
+            {"namespace": "team-a", "names": ["openai-key"]},
+            {"namespace": "team-b", "names": ["key"]},
+            {"namespace": "team-a", "names": ["other-key", "openai-key"]},
+        ],
+        "aggregate": True,
+    },
     "networkPolicy": {"monitoring": _MONITORING, "clients": [{"podSelector": {}}]},
     "metrics": {"podMonitor": {"enabled": True, "labels": {"release": "p"}}, "dashboard": {"enabled": True}},
 }

@@ -1,6 +1,7 @@
 """The ConfigMaps and Secrets of one namespace as the operator's publisher meets them, in memory, faults on demand."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from controller.operator.failures import ClusterError, Conflict
@@ -52,6 +53,12 @@ class ConfigMaps:
         entry = {"manager": "llmroute-controller", "operation": "Apply", "fieldsV1": {"f:data": {".": {}, **fields}}}
         metadata = {**body["metadata"], "managedFields": [entry]}
         return self._apply({**body, "metadata": metadata, "data": {**others, **body["data"]}})
+
+    async def prune_secret(self, name: str, keys: Collection[str], version: str) -> Object:
+        """As a merge patch: the keys go, whoever put them there."""
+        held = self.held[name]
+        data = {key: value for key, value in held["data"].items() if key not in keys}
+        return self._apply({**held, "metadata": {**held["metadata"], "resourceVersion": version}, "data": data})
 
     def put(self, name: str, body: Object) -> Object:
         """Write it as somebody else would."""

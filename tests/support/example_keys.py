@@ -24,12 +24,13 @@ def example_keys(folder: Path, port: int) -> Iterator[None]:
         "client_email": "llmroute@acme-models.iam.gserviceaccount.com",
         "private_key_id": "1",
         "private_key": pem,
-        "token_uri": f"http://127.0.0.1:{port}/google/token",
+        "token_uri": "https://oauth2.googleapis.com/token",
     }
     (folder / "vertex.json").write_text(json.dumps(account))
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("OPENAI_API_KEY", "sk-openai")
         patch.setenv("AZURE_CLIENT_SECRET", "client secret")
+        patch.setenv("LLMROUTE_GCP_TOKEN_URL", f"http://127.0.0.1:{port}/google/token")
         patch.setenv("AZURE_AUTHORITY_HOST", f"http://127.0.0.1:{port}")
         yield
 

@@ -41,7 +41,7 @@ class Http2Call:
         """Nothing more will come."""
         return self.ended or self.reset is not None
 
-    def send(self, headers: Mapping[str, str], body: bytes) -> None:
+    def send(self, headers: Mapping[str, str], body: bytes, trailers: Mapping[str, str] | None = None) -> None:
         """Write it all, or as much as the other side takes before it answers for good."""
         self._http.initiate_connection()
         self._http.increment_flow_control_window(_WINDOW)
@@ -55,7 +55,10 @@ class Http2Call:
                 self._receive()
                 continue
             piece, left = left[:room], left[room:]
-            self._http.send_data(self._number, bytes(piece), end_stream=not left)
+            self._http.send_data(self._number, bytes(piece), end_stream=not left and not trailers)
+            self._flush()
+        if trailers and not self.over:
+            self._http.send_headers(self._number, list(trailers.items()), end_stream=True)
             self._flush()
 
     def read_until(self, wanted: bytes) -> None:
@@ -107,11 +110,13 @@ class Http2Call:
 
 
 @contextmanager
-def http2_call(port: int, body: bytes, headers: Mapping[str, str], path: str) -> Iterator[Http2Call]:
-    """A POST to a loopback port, of which the body has been sent; leaving breaks it off if it is under way."""
+def http2_call(
+    port: int, body: bytes, headers: Mapping[str, str], path: str, trailers: Mapping[str, str] | None = None
+) -> Iterator[Http2Call]:
+    """A POST to a loopback port, of which all has been sent; leaving breaks it off if it is under way."""
     with socket.create_connection(("127.0.0.1", port), timeout=_LIMIT_S) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         call = Http2Call(connection)
         pseudo = {":method": "POST", ":scheme": "http", ":authority": f"127.0.0.1:{port}", ":path": path}
-        call.send({**pseudo, "content-length": str(len(body)), **headers}, body)
+        call.send({**pseudo, "content-length": str(len(body)), **headers}, body, trailers)
         yield call

@@ -15,6 +15,7 @@ from h2.events import (
     RequestReceived,
     StreamEnded,
     StreamReset,
+    TrailersReceived,
     WindowUpdated,
 )
 from h2.settings import SettingCodes, Settings
@@ -31,6 +32,7 @@ _READ_BYTES = 1 << 18
 class _Stream:
     headers: list[tuple[str, str]]
     body: bytearray = field(default_factory=bytearray)
+    trailers: tuple[tuple[str, str], ...] = ()
     task: asyncio.Task[None] | None = None
 
 
@@ -76,6 +78,8 @@ class _Connection:
             case DataReceived(stream_id=int(number), data=data, flow_controlled_length=length):
                 self._streams[number].body += data or b""
                 self._http.acknowledge_received_data(length or 0, number)
+            case TrailersReceived(stream_id=int(number), headers=trailers):
+                self._streams[number].trailers = tuple((str(name), str(value)) for name, value in trailers or ())
             case StreamEnded(stream_id=int(number)):
                 self._streams[number].task = asyncio.create_task(self._answer(number))
             case StreamReset(stream_id=int(number)):
@@ -120,7 +124,7 @@ class _Connection:
         line = f"{pseudo[':method']} {pseudo[':path']} HTTP/2".encode()
         headers = [(name, value) for name, value in stream.headers if not name.startswith(":")]
         host = [("host", pseudo[":authority"])] if ":authority" in pseudo else []
-        return Received(line, (*host, *headers), bytes(stream.body), "HTTP/2", self._number)
+        return Received(line, (*host, *headers), bytes(stream.body), "HTTP/2", self._number, stream.trailers)
 
     def _send_headers(self, number: int, headers: Mapping[str, str], *, end: bool) -> None:
         self._http.send_headers(number, list(headers.items()), end_stream=end)

@@ -22,6 +22,8 @@ class Received:
     protocol: Literal["HTTP/1.1", "HTTP/2"] = "HTTP/1.1"
     #: Which connection it came on, counted from 0.
     connection: int = 0
+    #: HTTP/2's alone.
+    trailers: tuple[tuple[str, str], ...] = ()
 
     @property
     def method(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from controller.api.findings import Severity
+from controller.api.reasons import Reason
 from controller.translate import Settings, Snapshot, Translation, translate
 from controller.translate.callers import places_of_callers
 from controller.translate.credentials import needed_secrets
@@ -50,9 +51,50 @@ def test_keys_become_hashes() -> None:
     assert door is not None
     assert door.api_keys is not None
     assert door.api_keys.file == name
-    assert name.startswith("team-a.chat.callers.")
+    assert name.startswith("_callers.team-a.chat.")
     assert _errors(result) == []
     assert "alices-key" not in f"{result!r}"
+
+
+def _of(namespace: str, created: str, **fields: Any) -> dict[str, Any]:
+    made: dict[str, Any] = route(rule("m", "openai"), clientAuth=_jwt(**fields))
+    made["metadata"] |= {"namespace": namespace, "creationTimestamp": created}
+    return made
+
+
+@pytest.mark.parametrize(
+    ("fields", "taken"),
+    [
+        ({"jwksURI": "https://slow.example.com/keys"}, True),
+        ({"jwksURI": "https://issuer/keys"}, False),
+        ({"jwksURI": "https://issuer/keys", "audiences": ["b"]}, False),
+        ({"jwks": KEY_SET}, False),
+        ({"jwksURI": "https://slow.example.com/keys", "issuer": "https://another"}, False),
+    ],
+    ids=["elsewhere", "the-same", "other-audience", "given", "another-issuer"],
+)
+def test_an_issuers_keys_are_fetched_from_where_the_oldest_route_says(fields: dict[str, Any], *, taken: bool) -> None:
+    """A newer route of another namespace cannot have the callers of the first wait for an address of its choice."""
+    first = _of("team-a", "2026-01-01T00:00:00Z", jwksURI="https://issuer/keys")
+    newer = _of("team-b", "2026-01-02T00:00:00Z", **fields)
+    result = translate(Snapshot.of([newer, first, backend()]))
+    told = {
+        str(status.subject): [f.reason for f in status.findings if f.path == "spec.clientAuth.jwt.jwksURI"]
+        for status in result.statuses
+    }
+
+    assert told["LLMRoute team-a/chat"] == []
+    assert told["LLMRoute team-b/chat"] == ([Reason.ISSUER_TAKEN] if taken else [])
+    assert ("slow.example.com" in str(result.envoy)) == ("another" in str(fields))
+
+
+def test_a_namespace_may_have_an_issuers_keys_from_two_addresses() -> None:
+    """While it moves from one to the other, say; it is its own callers that wait."""
+    moved = _of("team-a", "2026-01-02T00:00:00Z", jwksURI="https://issuer/new")
+    moved["metadata"]["name"] = "moved"
+    result = translate(Snapshot.of([_of("team-a", "2026-01-01T00:00:00Z", jwksURI="https://issuer/keys"), moved]))
+
+    assert Reason.ISSUER_TAKEN not in [finding.reason for finding in result.findings]
 
 
 def test_a_rotated_key_keeps_the_files_name() -> None:

@@ -1,5 +1,6 @@
 """``spec.auth``, followed: files, names, and what is never said."""
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from controller.api import Severity
 from controller.api.reasons import Reason
 from controller.translate import Settings, Snapshot, Translation, translate
-from controller.translate.credentials import file_name, needed_secrets
+from controller.translate.canonical import file_name
+from controller.translate.credentials import needed_secrets
 from controller.translate.secrets import SecretStore
 from extproc.config.loader import dump, load
 from tests.support.api_objects import backend, route, rule
@@ -102,7 +104,79 @@ def test_long_names_make_short_files() -> None:
 
     assert {len(name) for name in names} == {32}
     assert len(names) == 2
-    assert len(file_name(("team-a", "openai"), {"none": {}})) == len("team-a.openai.12345678")
+    assert len(file_name(("team-a", "openai"), {"none": {}})) == len("team-a.openai.1234567890abcdef")
+
+
+@pytest.mark.parametrize(("proxy", "warned"), [("proxy.example.com", True), ("10.0.0.1", False)])
+def test_a_proxy_on_the_way_reads_what_is_not_encrypted(proxy: str, warned: bool) -> None:
+    """A host inside is not inside when it is asked for outside."""
+    endpoint = {"hostname": "10.0.0.2", "port": 8000, "proxy": {"hostname": proxy}}
+    made = compiled(backend(auth=API_KEY, endpoint=endpoint), secret(apiKey="a"))
+
+    assert (Reason.CREDENTIAL_IN_CLEAR in {found.reason for found in made.findings}) == warned
+
+
+def test_files_of_two_kinds_never_have_one_name() -> None:
+    """A backend ``chat.callers`` and the callers of a route ``chat``, say: no namespace starts as the others' do."""
+    tokens = route(rule("m", "chat.callers"), name="chat")
+    tokens["spec"]["clientAuth"] = {"apiKeys": {"secretRef": {"name": "openai"}}}
+    made = compiled(tokens, backend("chat.callers", auth=API_KEY), secret(apiKey="a key of sixteen!".replace(" ", "-")))
+
+    assert [name.rpartition(".")[0] for name in made.credentials] == ["_callers.team-a.chat", "team-a.chat.callers"]
+
+
+@pytest.mark.parametrize(
+    ("type_", "settings"),
+    [
+        ("Opaque", {"own_secrets": frozenset({("team-a", "openai")})}),
+        ("kubernetes.io/service-account-token", {}),
+        ("helm.sh/release.v1", {}),
+    ],
+)
+def test_some_secrets_are_no_backends_to_name(type_: str, settings: dict[str, Any]) -> None:
+    """The operator's own has everybody's credentials in it; with a ServiceAccount's token one would be that account."""
+    held = {**secret(apiKey="a"), "type": type_}
+    made = compiled(*objects_for(API_KEY, held), **settings)
+
+    assert (errors(made), dict(made.credentials)) == ([Reason.REF_NOT_PERMITTED], {})
+    assert compiled(*objects_for(API_KEY, {**held, "type": "Opaque"})).credentials
+
+
+def test_the_operators_own_secrets_are_not_even_asked_for() -> None:
+    """Nobody's wish makes the operator read them."""
+    own = Settings(own_secrets=frozenset({("team-a", "openai")}))
+
+    assert needed_secrets(Snapshot.of(objects_for(API_KEY), own)) == set()
+
+
+def test_no_other_key_of_a_secret_is_named() -> None:
+    """Who may write a backend may not thereby list what is in a Secret; a slip of the pen is still told of."""
+    [near] = [str(found) for found in compiled(*objects_for(API_KEY, secret(apikey="a", other="b"))).findings][:1]
+    [far] = [str(found) for found in compiled(*objects_for(API_KEY, secret(private="a"))).findings][:1]
+
+    assert 'did you mean "apikey"?' in near
+    assert "other" not in near
+    assert "private" not in far
+
+
+def test_a_secret_with_very_many_keys_is_not_gone_through_for_a_guess() -> None:
+    """It would hold up everybody."""
+    snapshot = Snapshot.of(objects_for(API_KEY))
+    many = {f"apiKe{number}".ljust(250, "x"): b"a" for number in range(4_000)}
+    begun = time.process_time()
+    made = translate(replace(snapshot, secrets=SecretStore({("Secret", "team-a", "openai"): many})))
+
+    assert errors(made) == [Reason.CREDENTIAL_KEY_NOT_FOUND]
+    assert time.process_time() - begun < 0.5
+
+
+def test_a_grant_that_could_not_be_read_is_not_said_to_be_missing() -> None:
+    """The message says why nothing is known of it."""
+    reference = {"apiKey": {"secretRef": {"name": "shared", "namespace": "keys"}}}
+    snapshot = replace(Snapshot.of(objects_for(reference)), unread={"ReferenceGrant": "they may not be read"})
+
+    [found] = [found for found in translate(snapshot).findings if found.reason is Reason.REF_NOT_PERMITTED]
+    assert found.message.endswith("refer to it; they may not be read")
 
 
 def test_only_what_may_be_used_is_asked_for() -> None:

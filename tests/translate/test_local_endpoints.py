@@ -22,6 +22,16 @@ LOCAL = [
     "localhost",
     "foo.localhost",
     "metadata.google.internal",
+    "metadata.goog",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "localhost.localdomain",
+    "64:ff9b::7f00:1",
+    "64:ff9b::a9fe:a9fe",
+    "64:ff9b:1::a9fe:a9fe",
+    "::127.0.0.1",
+    "2002:7f00:1::1",
+    "2002:a9fe:a9fe::",
 ]
 ELSEWHERE = [
     "api.openai.com",
@@ -29,6 +39,8 @@ ELSEWHERE = [
     "192.168.1.1",
     "2001:db8::1",
     "fd00::1",
+    "64:ff9b::808:808",
+    "2002:808:808::1",
     "localhost.example.com",
 ]
 
@@ -44,6 +56,11 @@ def test_an_address_of_envoys_own_machine_is_refused(host: str) -> None:
     assert made.config.backends == ()
     assert made.config.rules[0].refusal is not None
     assert translate(Snapshot.of(objects)).config.backends != ()
+
+
+def test_names_are_the_same_in_capitals_and_with_a_dot() -> None:
+    """As objects of other people's kinds may have them."""
+    assert is_local("Metadata.Google.Internal.")
 
 
 @pytest.mark.parametrize("host", ELSEWHERE)

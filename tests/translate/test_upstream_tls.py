@@ -13,7 +13,7 @@ from controller.translate import Settings, Snapshot, Translation, translate
 from controller.translate.secrets import Place, SecretStore
 from tests.support.authority import Authority
 from tests.support.connect_proxy import Tunnels, connect_proxy
-from tests.support.gateway import Document, backend
+from tests.support.gateway import Document, backend, route, rule
 from tests.support.picking_processor import picking_processor
 from tests.support.plain_upstream import plain_upstream
 from tests.support.running_envoy import RunningEnvoy, running_envoy
@@ -168,7 +168,7 @@ def test_a_renewed_certificate_is_the_same_file_for_the_same_upstream(authority:
     ("secrets", "reason", "path", "message"),
     [
         ({}, Reason.CREDENTIAL_NOT_FOUND, ".name", 'ConfigMap "ours" not found in namespace "default"'),
-        ({"ca.pem": b"x"}, Reason.CREDENTIAL_KEY_NOT_FOUND, ".key", 'has no key "ca.crt"; it has ca.pem'),
+        ({"ca.pem": b"x"}, Reason.CREDENTIAL_KEY_NOT_FOUND, ".key", 'has no key "ca.crt"'),
         ({"ca.crt": b" "}, Reason.CREDENTIAL_KEY_NOT_FOUND, ".key", "is empty"),
         ({"ca.crt": b"x"}, Reason.CREDENTIAL_MALFORMED, "", "must hold certificates in PEM and nothing else"),
         ({"ca.crt": b"\xff"}, Reason.CREDENTIAL_MALFORMED, "", "must hold certificates in PEM and nothing else"),
@@ -177,21 +177,64 @@ def test_a_renewed_certificate_is_the_same_file_for_the_same_upstream(authority:
             {"ca.crt": b"-----BEGIN CERTIFICATE-----\n!!\n-----END CERTIFICATE-----\n"},
             Reason.CREDENTIAL_MALFORMED,
             "",
-            "must hold certificates in PEM and nothing else",
+            "has a block of PEM that is not base64",
+        ),
+        (
+            {"ca.crt": b"-----BEGIN CERTIFICATE-----\nanVuaw==\n-----END CERTIFICATE-----\n"},
+            Reason.CREDENTIAL_MALFORMED,
+            "",
+            "has something as certificate 1 that is none",
         ),
     ],
 )
 def test_what_is_wrong_with_authorities_is_said(
     secrets: dict[str, bytes], reason: Reason, path: str, message: str
 ) -> None:
-    """By the field and the key, never by the content; and the backend is not used."""
+    """By the field and the key, never by the content; the backend keeps its share, and Envoy has no way there."""
     held: Secrets = {("ConfigMap", "default", "ours"): secrets} if secrets else {}
     translation = meaning({"caCertificateRef": CA}, held)
 
     [(found, where, said)] = findings(translation)
     assert (found, where) == (reason, f"spec.endpoint.tls.caCertificateRef{path}")
     assert message in said
-    assert translation.config.backends == ()
+    assert [up.refusal for up in translation.config.backends] == [
+        "a certificate that it needs is missing or cannot be used"
+    ]
+    assert translation.envoy.cds["resources"] == []
+    assert translation.envoy.rds["resources"][0]["virtual_hosts"][0]["routes"] == []
+    assert translation.envoy_secrets == {}
+
+
+def test_a_share_of_the_traffic_stays_with_a_backend_without_its_certificate(authority: Authority) -> None:
+    """Its rule has both backends with their weights, before and after; and says what is lacking."""
+    tls = {"clientCertificateRef": {"name": "pair"}}
+    objects = [route(rule("m", "up", "other")), at(443, tls), backend("other", 80)]
+    whole, lacking = translated(objects, pair(authority)), translated(objects, {})
+
+    assert [one.name for one in lacking.config.rules[0].backends] == ["default/up", "default/other"]
+    assert lacking.config.rules == whole.config.rules
+    assert [(one.name, one.refusal is None) for one in lacking.config.backends] == [
+        ("default/other", True),
+        ("default/up", False),
+    ]
+    [said] = [f.message for f in lacking.findings if f.reason is Reason.BACKEND_WITHOUT_CREDENTIAL]
+    assert said.startswith('LLMBackend "up" lacks a certificate, without which it answers 503')
+
+
+def test_a_processor_that_cannot_refuse_is_not_told_of_it() -> None:
+    """One of the version before would send requests to where Envoy has no way; it has the others take them."""
+    objects = [at(443, {"clientCertificateRef": {"name": "pair"}})]
+
+    assert translate(Snapshot.of(objects, Settings(config_version=1))).config.backends == ()
+
+
+def test_every_file_has_an_owner(authority: Authority) -> None:
+    """Whoever writes the files can tell the object that one was made for."""
+    translation = meaning({"clientCertificateRef": {"name": "pair"}}, pair(authority))
+
+    assert {file: str(owner) for file, owner in translation.file_owners.items()} == dict.fromkeys(
+        translation.envoy_secrets, "LLMBackend default/up"
+    )
 
 
 @pytest.mark.parametrize("missing", ["tls.crt", "tls.key"])

@@ -24,6 +24,32 @@ overload_manager:
     typed_config:
       '@type': type.googleapis.com/envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig
       max_active_downstream_connections: {{ int $.Values.envoy.maxConnections }}
+  {{- if include "llmroute.envoy.heap" . }}
+  - name: envoy.resource_monitors.fixed_heap
+    typed_config:
+      '@type': type.googleapis.com/envoy.extensions.resource_monitors.fixed_heap.v3.FixedHeapConfig
+      max_heap_size_bytes: {{ include "llmroute.envoy.heap" $ }}
+  refresh_interval: 0.100s
+  actions:
+  - name: envoy.overload_actions.shrink_heap
+    triggers:
+    - name: envoy.resource_monitors.fixed_heap
+      threshold:
+        value: 0.75
+  - name: envoy.overload_actions.stop_accepting_requests
+    triggers:
+    - name: envoy.resource_monitors.fixed_heap
+      threshold:
+        value: 0.85
+  - name: envoy.overload_actions.reset_high_memory_stream
+    triggers:
+    - name: envoy.resource_monitors.fixed_heap
+      scaled:
+        scaling_threshold: 0.9
+        saturation_threshold: 1.0
+  buffer_factory_config:
+    minimum_account_to_track_power_of_two: 20
+  {{- end }}
 static_resources:
   clusters:
   {{- if eq .Values.extproc.placement "Sidecar" }}
@@ -69,9 +95,10 @@ static_resources:
       name: envoy.clusters.dns
       typed_config:
         '@type': type.googleapis.com/envoy.extensions.clusters.dns.v3.DnsCluster
-        respect_dns_ttl: true
+        respect_dns_ttl: false
+        dns_refresh_rate: 1s
+        dns_jitter: 0.250s
         dns_lookup_family: V4_PREFERRED
-        all_addresses_in_single_endpoint: false
     connect_timeout: 1s
     lb_policy: LEAST_REQUEST
     common_lb_config:
@@ -205,6 +232,15 @@ static_resources:
                 forwarding_namespaces:
                   untyped:
                   - envoy.filters.http.jwt_authn
+          - name: envoy.filters.http.header_mutation
+            typed_config:
+              '@type': type.googleapis.com/envoy.extensions.filters.http.header_mutation.v3.HeaderMutation
+              mutations:
+                request_trailers_mutations:
+                - remove_on_match:
+                    key_matcher:
+                      safe_regex:
+                        regex: .+
           - name: envoy.filters.http.router
             typed_config:
               '@type': type.googleapis.com/envoy.extensions.filters.http.router.v3.Router

@@ -1,7 +1,8 @@
-{{/* Extproc's container, in pods of its own or in Envoy's. */}}
+{{/* Extproc's container, in pods of its own or, with `sidecar`, in Envoy's. */}}
 {{- define "llmroute.extproc.container" -}}
+{{- $sidecar := .sidecar -}}
+{{- with .root -}}
 {{- $own := .Values.extproc -}}
-{{- $sidecar := include "llmroute.sidecar" . -}}
 name: extproc
 image: {{ include "llmroute.image" (dict "root" . "component" "extproc") | quote }}
 imagePullPolicy: {{ .Values.image.pullPolicy }}
@@ -58,6 +59,11 @@ readinessProbe:
 lifecycle:
   preStop:
     httpGet: {path: /drained, port: 9903}
+{{- else if $own.discoverySeconds }}
+# Its successor is in the DNS, but not yet known to every Envoy.
+lifecycle:
+  preStop:
+    exec: {command: [python, -c, "import time; time.sleep({{ $own.discoverySeconds }})"]}
 {{- end }}
 resources: {{- toYaml $own.resources | nindent 2 }}
 {{ include "llmroute.container.security" . }}
@@ -76,6 +82,7 @@ volumeMounts:
   {{- with $own.extraVolumeMounts }}
   {{- toYaml . | nindent 2 }}
   {{- end }}
+{{- end -}}
 {{- end -}}
 
 {{/* Its volumes. What the operator makes is optional: the pod starts without it, and is not ready until it is there. */}}

@@ -23,6 +23,11 @@
 {{- if and (eq .Values.extproc.placement "Sidecar") (include "llmroute.bundled" .) }}true{{ end -}}
 {{- end -}}
 
+{{/* Whether extproc has pods of its own: "true" or nothing. */}}
+{{- define "llmroute.extproc.deployed" -}}
+{{- if or .Values.extproc.keepDeployment (not (include "llmroute.sidecar" .)) }}true{{ end -}}
+{{- end -}}
+
 {{- define "llmroute.selector" -}}
 app.kubernetes.io/name: {{ include "llmroute.name" .root }}
 app.kubernetes.io/instance: {{ .root.Release.Name }}
@@ -68,8 +73,34 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- if contains ":" $host }}[{{ $host }}]{{ else }}{{ $host }}{{ end }}:{{ .port -}}
 {{- end -}}
 
+{{/* With a dot in the end, so that nobody looks for it in the domains of /etc/resolv.conf first. */}}
 {{- define "llmroute.extproc.host" -}}
-{{ include "llmroute.fullname" . }}-extproc.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}
+{{ include "llmroute.fullname" . }}-extproc.{{ .Release.Namespace }}.svc.{{ .Values.clusterDomain }}.
+{{- end -}}
+
+{{/* Bytes of a quantity of memory; nothing for none. */}}
+{{- define "llmroute.bytes" -}}
+{{- $text := ternary (int64 . | toString) (toString .) (kindIs "float64" .) -}}
+{{- $unit := regexReplaceAll "^[0-9.]+" $text "" -}}
+{{- $units := dict "" 1 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024 "Mi" 1048576 "Gi" 1073741824 "Ti" 1099511627776 -}}
+{{- if not (hasKey $units $unit) -}}
+{{- fail (printf "%s: not a quantity of memory that this chart can read; say such as 2Gi or 512Mi" $text) -}}
+{{- end -}}
+{{- mulf (regexFind "^[0-9.]+" $text) (get $units $unit) | int64 -}}
+{{- end -}}
+
+{{/* What Envoy's heap may grow to: less than its limit, as the process is more than that. Nothing without a limit. */}}
+{{- define "llmroute.envoy.heap" -}}
+{{- with .Values.envoy.resources.limits -}}
+{{- with .memory -}}
+{{- mulf (include "llmroute.bytes" .) 0.85 | int64 -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* Which Envoy Gateway sends requests to. */}}
+{{- define "llmroute.extproc.service" -}}
+{{ include "llmroute.fullname" . }}-extproc-workers
 {{- end -}}
 
 {{- define "llmroute.extproc.socket" -}}
@@ -77,20 +108,11 @@ helm.sh/chart: {{ printf "%s-%s" .root.Chart.Name .root.Chart.Version | replace 
 {{- end -}}
 
 {{- define "llmroute.pod.security" -}}
-securityContext:
-  runAsNonRoot: true
-  runAsUser: 65532
-  runAsGroup: 65532
-  fsGroup: 65532
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile: {type: RuntimeDefault}
+securityContext: {{- toYaml .Values.podSecurityContext | nindent 2 }}
 {{- end -}}
 
 {{- define "llmroute.container.security" -}}
-securityContext:
-  allowPrivilegeEscalation: false
-  readOnlyRootFilesystem: true
-  capabilities: {drop: [ALL]}
+securityContext: {{- toYaml .Values.containerSecurityContext | nindent 2 }}
 {{- end -}}
 
 {{/* What a pod of any component has from its values. */}}
@@ -149,9 +171,10 @@ strategy:
   rollingUpdate: {maxUnavailable: 0, maxSurge: 1}
 {{- end -}}
 
-{{/* Seconds that a pod of extproc gets: both of its times, and ten for itself. */}}
+{{/* Seconds that a pod of extproc gets: all of its times, and ten for itself. */}}
 {{- define "llmroute.extproc.patience" -}}
-{{- add (ceil (addf .Values.extproc.shutdownGraceSeconds .Values.extproc.drainTimeoutSeconds)) 10 -}}
+{{- $own := .Values.extproc -}}
+{{- add (ceil (addf $own.discoverySeconds $own.shutdownGraceSeconds $own.drainTimeoutSeconds)) 10 -}}
 {{- end -}}
 
 {{- define "llmroute.disruption" -}}
@@ -197,12 +220,35 @@ spec:
 {{- end }}
 {{- end -}}
 
-{{/* The number of pods, unless an autoscaler sets it; without its kind in the cluster there is none. */}}
+{{/* Of every Service. */}}
+{{- define "llmroute.families" -}}
+{{- with .Values.ipFamilyPolicy }}
+ipFamilyPolicy: {{ . }}
+{{- end }}
+{{- with .Values.ipFamilies }}
+ipFamilies: {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/*
+The number of pods, unless an autoscaler sets it; without its kind in the cluster there is none. Helm would take away the
+number of a release that gets an autoscaler, and no number is one pod: so what it has is said once more.
+*/}}
 {{- define "llmroute.replicas" -}}
 {{- $own := index .root.Values .component -}}
+{{- $name := printf "%s-%s" (include "llmroute.fullname" .root) .component -}}
 {{- if not $own.autoscaling.enabled -}}
 replicas: {{ $own.replicas }}
 {{- else if not (.root.Capabilities.APIVersions.Has "autoscaling/v2") -}}
 replicas: {{ $own.autoscaling.minReplicas }}
+{{- else -}}
+{{- with lookup "apps/v1" "Deployment" .root.Release.Namespace $name -}}
+replicas: {{ .spec.replicas }}
 {{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What the operator may do with Secrets. */}}
+{{- define "llmroute.rbac.secrets" -}}
+{{- ternary "[get, watch]" "[get]" .Values.rbac.watchSecrets -}}
 {{- end -}}

@@ -4,6 +4,10 @@ Whether a token lets somebody in depends on the rule, and so on the model in the
 stands in the listener, which never changes, so its configuration is a file of its own (ECDS). Tried on Envoy 1.40: a
 change of that file is live without touching a connection; a file that must be there is missing is fatal; one bad key
 set refuses the whole file; and ``requires_all`` wants two members.
+
+Envoy fetches a key set ahead, and while it has none it fetches again within each request with a token of that issuer,
+whatever rule the request is for. So an issuer gets little time, and one that failed is not asked again at once: its
+host is taken out for some seconds, and whoever asks for the key set then is told at once that there is none.
 """
 
 from collections.abc import Iterable, Mapping
@@ -31,8 +35,11 @@ _EXTENSION = "envoy.config.core.v3.TypedExtensionConfig"
 #: The filter's name, which is that of the resource in the file.
 FILTER = "llmroute-jwt"
 
-#: How long Envoy goes by a fetched key set, and waits for one, in seconds.
-_CACHED_S, _FETCH_S = 600, 5
+#: Seconds that Envoy goes by a fetched key set, waits for one, and leaves an issuer alone that failed: at first, and at
+#: most, after failing again and again.
+_CACHED_S, _FETCH_S, _LEFT_ALONE_S, _LEFT_ALONE_MOST_S = 600, 0.5, 2, 10
+#: Waiting for a connection outlives the fetch, so that the next one finds it made.
+_CONNECT_S = 3
 
 
 def jwt_filter(path: str) -> Document:
@@ -59,7 +66,7 @@ def provider_of(provider: Provider) -> Document:
                 "http_uri": {"uri": provider.uri, "cluster": _cluster_name(provider.uri), "timeout": seconds(_FETCH_S)},
                 "cache_duration": seconds(_CACHED_S),
                 # Fetched ahead; and no issuer that is down keeps the listener from opening.
-                "async_fetch": {"fast_listener": True},
+                "async_fetch": {"fast_listener": True, "failed_refetch_duration": seconds(1)},
             }
         }
     return {
@@ -119,8 +126,18 @@ def _cluster(uri: str, ca_certificates: str) -> Document:
         "name": name,
         "alt_stat_name": f"llmroute-jwks/{host}:{port}",
         **({"type": "STATIC"} if is_address(host) else found_by_name(each_address=False)),
-        "connect_timeout": seconds(_FETCH_S),
+        "connect_timeout": seconds(_CONNECT_S),
         "circuit_breakers": {"thresholds": [many_requests()]},
+        # One failure is enough, also of the fetch ahead; without a host that is left there is nothing to wait for.
+        "outlier_detection": {
+            "consecutive_5xx": 1,
+            "interval": seconds(1),
+            "base_ejection_time": seconds(_LEFT_ALONE_S),
+            "max_ejection_time": seconds(_LEFT_ALONE_MOST_S),
+            "max_ejection_percent": 100,
+        },
+        # Taken out at once: by default the workers may be told a second later.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": address(host, port)}}]}],

@@ -48,6 +48,7 @@ def _http(settings: ProxySettings) -> Document:
             # Before the processor, who reads what it found.
             jwt_filter(settings.ecds),
             processor_filter(),
+            _without_request_trailers(),
             extension(
                 "envoy.filters.http.router",
                 "envoy.extensions.filters.http.router.v3.Router",
@@ -60,6 +61,17 @@ def _http(settings: ProxySettings) -> Document:
         **_request_hygiene(),
         **_limits(settings),
     }
+
+
+def _without_request_trailers() -> Document:
+    """No API has any, and HTTP/2 would carry a client's key in them past the processor (seen with Envoy 1.40)."""
+    return extension(
+        "envoy.filters.http.header_mutation",
+        "envoy.extensions.filters.http.header_mutation.v3.HeaderMutation",
+        mutations={
+            "request_trailers_mutations": [{"remove_on_match": {"key_matcher": {"safe_regex": {"regex": ".+"}}}}]
+        },
+    )
 
 
 def _request_hygiene() -> Document:

@@ -2,7 +2,7 @@
 
 from ipaddress import ip_address
 
-from controller.translate.envoy.documents import Document, address, extension, found_by_name, seconds, typed
+from controller.translate.envoy.documents import Document, address, extension, seconds, typed
 from controller.translate.settings import BUFFER_BYTES, MESSAGE_BYTES
 from extproc.config.names import METADATA_NAMESPACE, VERIFIED_NAMESPACE
 
@@ -79,7 +79,7 @@ def processor_cluster(workers: tuple[str, ...]) -> Document:
         raise ValueError(f"extproc: {names[0]!r} must be looked up, which does not go together with unix:// addresses")
     return {
         "name": EXTPROC_CLUSTER,
-        **(found_by_name(each_address=True) if names else {"type": "STATIC"}),
+        **(_found_by_name() if names else {"type": "STATIC"}),
         "connect_timeout": seconds(1),
         # Not round robin: a worker that is busy with a long translation gets less.
         "lb_policy": "LEAST_REQUEST",
@@ -114,6 +114,23 @@ def processor_cluster(workers: tuple[str, ...]) -> Document:
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": place}} for place, _ in places]}],
         },
     }
+
+
+def _found_by_name() -> Document:
+    """Every address is a worker. Asked for each second, whatever the DNS says of how long its answers may be kept.
+
+    A cluster's DNS often says 30 s. Envoy would not know a new pod for so long, and send everybody away when the pods
+    that it knows have gone: 387 of 912 requests while two pods were replaced.
+    """
+    cluster = typed(
+        "envoy.extensions.clusters.dns.v3.DnsCluster",
+        respect_dns_ttl=False,
+        dns_refresh_rate=seconds(1),
+        dns_jitter="0.250s",
+        # The default prefers IPv6 addresses also where the machine has no way out over IPv6.
+        dns_lookup_family="V4_PREFERRED",
+    )
+    return {"cluster_type": {"name": "envoy.clusters.dns", "typed_config": cluster}}
 
 
 def many_requests() -> Document:

@@ -55,9 +55,13 @@ def routes_of(
 ) -> list[Document]:
     """One route for each key in use, and one for each backend by itself, in the order of their names."""
     limits: dict[str, tuple[str, int | None]] = {
-        name: (name, None) for name, backend in backends.items() if backend.upstream is not None
+        name: (name, None) for name, backend in backends.items() if backend.is_reached
     }
-    limits |= {choice.route_key: (choice.backend, choice.timeout_ms) for choice in choices}
+    limits |= {
+        choice.route_key: (choice.backend, choice.timeout_ms)
+        for choice in choices
+        if backends[choice.backend].is_reached
+    }
     routes = [_route(key, backends[name], timeout_ms, idle_timeout_s) for key, (name, timeout_ms) in limits.items()]
     return sorted(routes, key=itemgetter("name"))
 

@@ -58,6 +58,8 @@ _WITHHELD: Final[Mapping[Kind, str]] = {
     Kind.AUTHENTICATION: "the Anthropic API did not accept the credential that it was given",
     Kind.PERMISSION: "the Anthropic API does not allow this to the credential that it was given",
 }
+#: Types that speak of the key ("Your API key does not have permission to use the specified resource").
+_OF_THE_CREDENTIAL: Final = frozenset({"authentication_error", "permission_error"})
 #: What a prompt that does not fit is called; tools react to the beginning of the message (unconfirmed).
 _TOO_LONG: Final = "prompt is too long"
 
@@ -108,7 +110,8 @@ def read_error_object(error: Any, status: int | None = None) -> ApiError:
         kind = Kind.MODEL_NOT_FOUND
     withheld = _WITHHELD.get(kind) or _WITHHELD.get(_kind_of(status))
     if withheld is not None:
-        return ApiError(status, kind, withheld, native_type=native)
+        fault = native if native in _OF_THE_CREDENTIAL else None
+        return ApiError(status, kind, withheld, native_type=native, credential=fault)
     message = told or f"the Anthropic API reported {native or 'an error'} and gave no message"
     return ApiError(status, kind, message, native_type=native, vendor=told is not None)
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from extproc.conversation.errors import ApiError, Kind, UpstreamError
-from extproc.dialects.vendor_words import shortened
+from extproc.dialects.vendor_words import maybe_key_fault, shortened
 
 # Lower-case, because stream frames begin the same names with a small letter. Faults of the credential are the
 # gateway's, not the caller's: permission, never "your API key is invalid".
@@ -112,7 +112,7 @@ def _api_error(name: str | None, fields: dict[str, Any], status: int | None) -> 
     status = usual if status is None else status
     kind = kind or _by_status(status)
     if (name or "").lower() in _OF_THE_CREDENTIAL:
-        return ApiError(status, kind, _REFUSED, native_type=name)
+        return ApiError(status, kind, _REFUSED, native_type=name, credential=name)
     told = _maybe_text(fields, "message", "Message")
     message = told or f"Bedrock reported {name or 'an error'} and gave no message"
     if kind is Kind.INVALID_REQUEST and any(phrase in message.lower() for phrase in _TOO_LONG):
@@ -122,7 +122,8 @@ def _api_error(name: str | None, fields: dict[str, Any], status: int | None) -> 
         words = _maybe_text(fields, "originalMessage")
         message += f" (the model answered {original}{f': {words}' if words else ''})"
         told = told or words
-    return ApiError(status, kind, _told(message, kind), native_type=name, vendor=told is not None)
+    fault = maybe_key_fault(told or "")
+    return ApiError(status, kind, _told(message, kind), native_type=name, vendor=told is not None, credential=fault)
 
 
 def _told(message: str, kind: Kind) -> str:

@@ -55,6 +55,25 @@ OWN_NAMES: Final = re.compile(
 )
 #: Reasons of ``google.rpc.ErrorInfo`` that speak of the key, though the status says INVALID_ARGUMENT.
 _KEY_REASONS: Final = frozenset({"API_KEY_INVALID", "API_KEY_EXPIRED"})
+#: Reasons of ``google.rpc.ErrorInfo`` that speak of the credential, whatever the status (googleapis
+#: ``google/api/error_reason.proto``, 2026-11-23).
+_OF_THE_CREDENTIAL: Final = frozenset(
+    {
+        *_KEY_REASONS,
+        "ACCESS_TOKEN_EXPIRED",
+        "ACCESS_TOKEN_SCOPE_INSUFFICIENT",
+        "ACCESS_TOKEN_TYPE_UNSUPPORTED",
+        "ACCOUNT_STATE_INVALID",
+        "API_KEY_ANDROID_APP_BLOCKED",
+        "API_KEY_HTTP_REFERRER_BLOCKED",
+        "API_KEY_IOS_APP_BLOCKED",
+        "API_KEY_IP_ADDRESS_BLOCKED",
+        "API_KEY_SERVICE_BLOCKED",
+        "CONSUMER_INVALID",
+        "CONSUMER_SUSPENDED",
+        "CREDENTIALS_MISSING",
+    }
+)
 _REFUSED: Final = "the upstream did not accept the credential that it was given"
 _SECONDS: Final = re.compile(r"(\d{1,6})(\.\d+)?s")
 
@@ -91,9 +110,11 @@ def _api_error(fields: dict[str, Any], status: int | None) -> ApiError:
     reason = next((found for detail in told if (found := _maybe_text(detail.get("reason")))), None)
     delays = [seconds for detail in told if (seconds := _maybe_seconds(detail.get("retryDelay"))) is not None]
     retry = delays[0] if delays else None
+    fault = reason if reason in _OF_THE_CREDENTIAL else None
     if kind is Kind.AUTHENTICATION or reason in _KEY_REASONS:
         # Google's own words would have the caller look for a key of theirs, which they never had.
-        return ApiError(401, Kind.AUTHENTICATION, _REFUSED, native_type=native)
+        word = fault or "UNAUTHENTICATED"
+        return ApiError(401, Kind.AUTHENTICATION, _REFUSED, native_type=native, credential=word)
     message = _maybe_text(fields.get("message"))
     if message is None:
         nothing = f"Gemini reported {native or 'an error'} and gave no message"
@@ -101,7 +122,7 @@ def _api_error(fields: dict[str, Any], status: int | None) -> ApiError:
     if kind is Kind.INVALID_REQUEST and any(phrase in message.lower() for phrase in _TOO_LONG):
         kind = Kind.CONTEXT_LENGTH
     message = OWN_NAMES.sub("(a Google Cloud identity or resource)", shortened(message + _violations(told)))
-    return ApiError(status, kind, message, native_type=native, vendor=True, retry_after=retry)
+    return ApiError(status, kind, message, native_type=native, vendor=True, retry_after=retry, credential=fault)
 
 
 def _violations(details: list[dict[str, Any]]) -> str:

@@ -5,6 +5,7 @@ import logging
 import pkgutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Literal
@@ -14,15 +15,20 @@ from extproc.server.credentials.contents import MalformedError
 from extproc.server.credentials.pace import Pace
 from extproc.server.credentials.provider import Fetched, FetchError, Provider
 from extproc.server.credentials.sources import Source
-from extproc.server.credentials.threads import in_own_thread
+from extproc.server.credentials.threads import OwnThreads
 from extproc.server.logs import withhold_texts
 
 #: How long a fetch may take in all, seconds; its requests have limits of their own, well below.
 _FETCH_LIMIT_S: Final = 30.0
+#: How many attempts that were given up may be alive: a library or a name server may let one hang for very long.
+_MAX_GIVEN_UP: Final = 2
+#: An upstream's refusals make an account fetch at most this often, seconds.
+_RENEWAL_S: Final = 10.0
 #: Wall clocks are set and machines sleep, so a token's end is looked for at least this often, seconds.
 _LOOK_S: Final = 30.0
 _NOT_READ: Final = Missing("its credential has not been read yet")
 _NOT_FETCHED: Final = Missing("its access token is being fetched")
+_LATE: Final = "its access token cannot be fetched in time"
 _GONE: Final = Missing("its credential is missing")
 _UNREADABLE: Final = Missing("its credential cannot be read")
 _MALFORMED: Final = Missing("its credential is malformed")
@@ -57,11 +63,14 @@ class Account:
         self.source = source
         self.held: Held = _NOT_READ if source.file is not None else _NOT_FETCHED
         self.backends: frozenset[str] = frozenset()
-        #: Set once it is known how the first attempt ended.
-        self.tried = asyncio.Event()
         self._told = told
         self._pace = pace
         self._expires_at: float | None = None
+        self._margin_s = 0.0
+        self._threads = OwnThreads("credential")
+        #: Set to end a wait for the next fetch.
+        self._hurried = asyncio.Event()
+        self._renewed: float | None = None
         #: What went wrong last: in words for the log, and in those for clients.
         self._error = ""
         self._failure: Missing | None = None
@@ -69,6 +78,16 @@ class Account:
         self._expiry: asyncio.TimerHandle | None = None
         if source.file is None:
             self._keep(())
+
+    @property
+    def pending(self) -> bool:
+        """Whether nothing is held yet, and it is not known how the first attempt ends."""
+        return self.held is _NOT_READ or self.held is _NOT_FETCHED
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no file."""
+        return self.held is _GONE
 
     @property
     def status(self) -> CredentialStatus:
@@ -85,6 +104,14 @@ class Account:
             self._keeping.cancel()
         if self._expiry is not None:
             self._expiry.cancel()
+
+    def renew(self) -> None:
+        """An upstream has refused what is held: fetch now, at most once in ten seconds. Files are followed anyway."""
+        now = time.monotonic()
+        if self._keeping is None or (self._renewed is not None and now - self._renewed < _RENEWAL_S):
+            return
+        self._renewed = now
+        self._hurried.set()
 
     def refuse(self, held: Missing) -> None:
         """There is no file, and there will be none."""
@@ -130,7 +157,8 @@ class Account:
         provider: Provider | None = None
         failures = 0
         while True:
-            attempt = asyncio.ensure_future(_attempt(make if provider is None else partial(_again, provider)))
+            call = make if provider is None else partial(_again, provider)
+            attempt = asyncio.ensure_future(_attempt(call, self._threads))
             try:
                 await asyncio.wait({attempt})
             finally:
@@ -147,7 +175,9 @@ class Account:
                 failures += 1
                 wait = self._pace.retry_in(failures, self._pace.draw())
                 self._fail_to_fetch(error)
-            await _sleep(wait)
+            # Who was refused meanwhile was shown the one before.
+            self._hurried.clear()
+            await _sleep(wait, self._hurried)
 
     def _hold(self, fetched: Fetched) -> None:
         if self._error:
@@ -155,6 +185,7 @@ class Account:
         # Equal keys stay the same object: what is derived of them is kept with them.
         if fetched.held != self.held:
             self.held = fetched.held
+            self._margin_s = self._pace.margin(time.time(), fetched.expires_at)
         self._expires_at = fetched.expires_at
         self._error, self._failure = "", None
         self._watch_expiry()
@@ -164,7 +195,7 @@ class Account:
         if isinstance(error, FetchError):
             self._fail(Missing(error.reason), str(error))
         elif isinstance(error, TimeoutError):
-            self._fail(Missing("its access token cannot be fetched in time"), f"no token in {_FETCH_LIMIT_S:g} s")
+            self._fail(Missing(_LATE), f"no token in {_FETCH_LIMIT_S:g} s")
         else:
             _log.error("credential of %s: a bug of its provider", self._names(), exc_info=error)
             self._fail(Missing("its access token cannot be fetched"), f"internal error: {type(error).__name__}")
@@ -185,7 +216,7 @@ class Account:
             self._expiry = None
         if self._expires_at is None:
             return
-        left = self._expires_at - time.time()
+        left = self._expires_at - self._margin_s - time.time()
         if left > 0:
             self._expiry = asyncio.get_running_loop().call_later(min(left, _LOOK_S), self._watch_expiry)
             return
@@ -195,7 +226,6 @@ class Account:
         self._told(self, None)
 
     def _tell(self, outcome: Outcome) -> None:
-        self.tried.set()
         self._told(self, outcome)
 
     def _names(self) -> str:
@@ -205,18 +235,25 @@ class Account:
         return f"{', '.join(map(repr, names[:3]))}{more} ({self.source.kind}{file})"
 
 
-async def _sleep(seconds: float) -> None:
-    """Sleep until either clock says that it is enough: the monotonic one stands still while a machine sleeps."""
+async def _sleep(seconds: float, hurried: asyncio.Event) -> None:
+    """Sleep until either clock says that it is enough: the monotonic one stands still while a machine sleeps.
+
+    ``hurried`` ends it, too.
+    """
     monotonic, wall = time.monotonic() + seconds, time.time() + seconds
     while True:
         left = min(monotonic - time.monotonic(), wall - time.time())
-        if left <= 0:
+        if left <= 0 or hurried.is_set():
             return
-        await asyncio.sleep(min(left, _LOOK_S))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(min(left, _LOOK_S)):
+                await hurried.wait()
 
 
-async def _attempt(call: Callable[[], tuple[Provider, Fetched]]) -> tuple[Provider, Fetched]:
-    provider, fetched = await in_own_thread(call, _FETCH_LIMIT_S, "credential")
+async def _attempt(call: Callable[[], tuple[Provider, Fetched]], threads: OwnThreads) -> tuple[Provider, Fetched]:
+    if threads.alive >= _MAX_GIVEN_UP:
+        raise FetchError(_LATE, f"{_MAX_GIVEN_UP} earlier attempts have not ended")
+    provider, fetched = await threads.run(call, _FETCH_LIMIT_S)
     if fetched.expires_at is not None and fetched.expires_at <= time.time():
         raise FetchError("its token endpoint gives no usable answer", "the token has already expired")
     return provider, fetched

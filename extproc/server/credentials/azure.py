@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Mapping
 from typing import Final
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 from extproc.server.credentials import oauth
 from extproc.server.credentials.contents import is_safe_endpoint
@@ -20,6 +20,13 @@ from extproc.server.credentials.provider import Fetched, FetchError
 AUTHORITY_VARIABLE: Final = "AZURE_AUTHORITY_HOST"
 IDENTITY_VARIABLE: Final = "AZURE_FEDERATED_TOKEN_FILE"
 _AUTHORITY: Final = "https://login.microsoftonline.com"
+#: By the end of the authority's host: each sovereign cloud has services and authorities of its own.
+#: https://learn.microsoft.com/azure/azure-government/compare-azure-government-global-azure and
+#: https://learn.microsoft.com/azure/china/resources-developer-guide (read 2026-11)
+_SCOPES: Final = {
+    "us": "https://cognitiveservices.azure.us/.default",
+    "cn": "https://cognitiveservices.azure.cn/.default",
+}
 _SCOPE: Final = "https://cognitiveservices.azure.com/.default"
 _ASSERTION: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
@@ -54,11 +61,13 @@ def _fetch(tenant_id: str, client_id: str, proof: Mapping[str, str]) -> Fetched:
     authority = (os.environ.get(AUTHORITY_VARIABLE) or _AUTHORITY).rstrip("/")
     if not is_safe_endpoint(authority):
         raise FetchError("its token endpoint is not set up well", f"{AUTHORITY_VARIABLE} is no https address")
-    form = {"client_id": client_id, "scope": _SCOPE, "grant_type": "client_credentials", **proof}
+    scope = _SCOPES.get((urlsplit(authority).hostname or "").rpartition(".")[2], _SCOPE)
+    form = {"client_id": client_id, "scope": scope, "grant_type": "client_credentials", **proof}
+    asked = time.time()
     answer = ask(
         f"{authority}/{quote(tenant_id, safe='')}/oauth2/v2.0/token",
         "POST",
         urlencode(form).encode(),
         {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"},
     )
-    return oauth.fetched(answer, time.time())
+    return oauth.fetched(answer, asked)

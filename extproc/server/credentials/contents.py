@@ -17,9 +17,23 @@ from extproc.credentials.held import AwsKeys, Token
 #: Far above any key or token, below what would burden a header.
 _MAX_TEXT: Final = 16_384
 _MAX_FILE: Final = 2 << 20
+_MAX_AWS_FILE: Final = 1 << 16
+#: Space inside of a line. No key has any, and the INI reader takes the square of its length.
+_SPACE: Final = re.compile(r"(?<=\S)[^\S\n]{2,}")
 _ACCESS_KEY_ID: Final = re.compile(r"\w{1,128}", re.ASCII)
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _GOOGLE_MEMBERS: Final = ("client_email", "private_key", "token_uri")
+#: What Google has written into key files as their ``token_uri``, lately and in older days. A file is a user's, who need
+#: not be the one who runs the gateway: it must not say where the processor sends requests.
+#: https://cloud.google.com/iam/docs/keys-create-delete (read 2026-11)
+_GOOGLE_TOKENS: Final = frozenset(
+    {
+        "https://oauth2.googleapis.com/token",
+        "https://www.googleapis.com/oauth2/v4/token",
+        "https://www.googleapis.com/oauth2/v3/token",
+        "https://accounts.google.com/o/oauth2/token",
+    }
+)
 _LOOPBACK: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -68,12 +82,12 @@ def read_aws_keys(data: bytes) -> AwsKeys:
 
 
 def _profile(data: bytes) -> Mapping[str, str]:
-    if len(data) > _MAX_FILE:
-        raise MalformedError(f"it is longer than {_MAX_FILE} bytes")
+    if len(data) > _MAX_AWS_FILE:
+        raise MalformedError(f"it is longer than {_MAX_AWS_FILE} bytes")
     # No section is everybody's default, and a % is a %.
     parser = configparser.ConfigParser(interpolation=None, default_section="\n")
     try:
-        parser.read_string(data.decode("utf-8-sig"))
+        parser.read_string(_SPACE.sub(" ", data.decode("utf-8-sig")))
     except UnicodeDecodeError:
         raise MalformedError("it is not UTF-8") from None
     except configparser.Error as error:
@@ -90,8 +104,8 @@ def _profile(data: bytes) -> Mapping[str, str]:
 def read_google_key(data: bytes) -> Mapping[str, Any]:
     """The key of a service account. Raises ``MalformedError``.
 
-    Other kinds of Google's credential files are refused: those can name files, programs and addresses to be used. The
-    key itself is read by google-auth, later.
+    Other kinds of Google's credential files are refused: those can name files, programs and addresses to be used. So
+    is another ``token_uri`` than Google's. The key itself is read by google-auth, later.
     """
     found = _json_object(data)
     if found.get("type") != "service_account":
@@ -99,8 +113,8 @@ def read_google_key(data: bytes) -> Mapping[str, Any]:
     for name in _GOOGLE_MEMBERS:
         if not isinstance(found.get(name), str) or not found[name]:
             raise MalformedError(f'"{name}" must be a text')
-    if not is_safe_endpoint(found["token_uri"]):
-        raise MalformedError('"token_uri" must be an https address')
+    if found["token_uri"] not in _GOOGLE_TOKENS:
+        raise MalformedError('"token_uri" must be "https://oauth2.googleapis.com/token"')
     return found
 
 

@@ -1,6 +1,7 @@
 """Access tokens of Google Cloud through google-auth, over our own transport. Imported only where a backend needs it."""
 
 import os
+import time
 from collections.abc import Mapping
 from datetime import UTC
 from typing import Any, Final
@@ -18,9 +19,11 @@ from extproc.server.credentials.outbound import LIMIT_S, UNREACHABLE, UNUSABLE, 
 from extproc.server.credentials.provider import Fetched, FetchError
 
 IDENTITY_VARIABLE: Final = "LLMROUTE_GCP_TOKEN_FILE"
+KEY_VARIABLE: Final = "LLMROUTE_GCP_TOKEN_URL"
 STS_VARIABLE: Final = "LLMROUTE_GCP_STS_URL"
 IAM_VARIABLE: Final = "LLMROUTE_GCP_IAM_URL"
 _IDENTITY_FILE: Final = "/var/run/secrets/llmroute/gcp/token"
+_OAUTH: Final = "https://oauth2.googleapis.com/token"
 _STS: Final = "https://sts.googleapis.com/v1/token"
 _JWT: Final = "urn:ietf:params:oauth:token-type:jwt"
 _IAM: Final = "https://iamcredentials.googleapis.com"
@@ -28,11 +31,16 @@ _SCOPES: Final = ("https://www.googleapis.com/auth/cloud-platform",)
 
 
 class ServiceAccount:
-    """A service account's key. Raises ``MalformedError`` for a private key that is none."""
+    """A service account's key. Raises ``MalformedError`` for a private key that is none.
+
+    Of the file only the key and whose it is are used. Where requests go is for this processor's environment to say.
+    """
 
     def __init__(self, key: Mapping[str, Any]) -> None:
+        own = {name: key[name] for name in ("client_email", "private_key", "private_key_id") if name in key}
+        own["token_uri"] = _endpoint(KEY_VARIABLE, _OAUTH)
         try:
-            self._credentials: Any = service_account.Credentials.from_service_account_info(key, scopes=_SCOPES)
+            self._credentials: Any = service_account.Credentials.from_service_account_info(own, scopes=_SCOPES)
         except (GoogleAuthError, ValueError, TypeError):
             raise MalformedError('"private_key" is no key') from None
 
@@ -130,11 +138,13 @@ class _Response(google.auth.transport.Response):
 
 
 def _refreshed(credentials: Any, transport: _Transport) -> Fetched:
+    began = time.monotonic()
     try:
         credentials.refresh(transport)
         token = read_token(credentials.token.encode())
-        # Naive, in UTC.
-        return Fetched(token, credentials.expiry.replace(tzinfo=UTC).timestamp())
+        # google-auth counts a life from the answer on; its end is naive, in UTC.
+        ends = credentials.expiry.replace(tzinfo=UTC).timestamp() - (time.monotonic() - began)
+        return Fetched(token, ends)
     except GoogleAuthError as error:
         raise transport.refusal or FetchError(UNREACHABLE, type(error).__name__) from None
     except (MalformedError, ValueError, AttributeError, TypeError) as error:

@@ -29,7 +29,10 @@ _LONGEST_LIFE_S: Final = 366 * 86_400.0
 
 
 def fetched(answer: Answer, now: float) -> Fetched:
-    """The access token in an answer that came at ``now``. Raises ``FetchError``."""
+    """The access token in an answer that was asked for at ``now``, when its life began at the earliest.
+
+    Raises ``FetchError``.
+    """
     if answer.status != 200:
         raise refusal(answer)
     found = members(answer)

@@ -8,6 +8,7 @@ from typing import Final
 #: A credential that does not say how long it lives (keys in an environment or a shared file) is looked up this often.
 _UNKNOWN_LIFE_S: Final = 300.0
 _EARLIEST, _LATEST = 0.7, 0.8
+_MARGIN_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,13 @@ class Pace:
         """How long to leave a fetched credential alone."""
         life = _UNKNOWN_LIFE_S if expires_at is None else expires_at - now
         return max(self.least, life * (_EARLIEST + (_LATEST - _EARLIEST) * draw))
+
+    def margin(self, now: float, expires_at: float | None) -> float:
+        """How long before its end a fresh credential is let go: a request is on its way for a while, and clocks differ.
+
+        A short life is not to be eaten up by it: a tenth at most.
+        """
+        return 0.0 if expires_at is None else min(_MARGIN_S, (expires_at - now) / 10)
 
     def retry_in(self, failures: int, draw: float) -> float:
         """How long to wait after so many failures in a row (1 or more): twice as long each time, less up to half."""

@@ -5,28 +5,42 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future
 from types import TracebackType
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 _T = TypeVar("_T")
 
 
-async def in_own_thread(call: Callable[[], _T], limit_s: float, name: str) -> _T:
-    """What ``call`` returns or raises. Raises ``TimeoutError`` when that takes too long.
+class OwnThreads:
+    """The threads of one account, called ``name``. For one event loop."""
 
-    A thread cannot be stopped: one that is given up, after ``limit_s`` or by cancellation, ends when its own limits let
-    it. It is a daemon, which a pool's would not be: the interpreter waits for those at its end.
-    """
-    ended: Future[_T] = Future()
-    ended.set_running_or_notify_cancel()
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._started: list[Future[Any]] = []
 
-    def run() -> None:
-        with _Told(ended):
-            ended.set_result(call())
+    @property
+    def alive(self) -> int:
+        """How many of those that were started have not ended."""
+        self._started = [thread for thread in self._started if not thread.done()]
+        return len(self._started)
 
-    threading.Thread(target=run, name=name, daemon=True).start()
-    async with asyncio.timeout(limit_s):
-        # The concurrent future cannot be cancelled any more, so a late result disturbs nobody.
-        return await asyncio.wrap_future(ended)
+    async def run(self, call: Callable[[], _T], limit_s: float) -> _T:
+        """What ``call`` returns or raises. Raises ``TimeoutError`` when that takes too long.
+
+        A thread cannot be stopped: one that is given up, after ``limit_s`` or by cancellation, ends when its own limits
+        let it. It is a daemon, which a pool's would not be: the interpreter waits for those at its end.
+        """
+        ended: Future[_T] = Future()
+        ended.set_running_or_notify_cancel()
+
+        def run() -> None:
+            with _Told(ended):
+                ended.set_result(call())
+
+        threading.Thread(target=run, name=self._name, daemon=True).start()
+        self._started.append(ended)
+        async with asyncio.timeout(limit_s):
+            # The concurrent future cannot be cancelled any more, so a late result disturbs nobody.
+            return await asyncio.wrap_future(ended)
 
 
 class _Told(Generic[_T]):

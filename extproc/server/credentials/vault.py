@@ -3,7 +3,8 @@
 1. A lookup is a dict access: nothing is read, fetched or waited for in an exchange.
 2. The directory is watched (see ``watching``), and only files that a configuration names are read. A content that is
    malformed leaves the last good one; a file that is deleted is gone.
-3. Tokens are fetched ahead of need, each in a thread of its own: none waits for another.
+3. Tokens are fetched ahead of need, each in a thread of its own: none waits for another. A token that an upstream
+   refuses is fetched anew.
 4. An exchange asks once, when it is routed, with the configuration of its first moment. Those of a backend that a newer
    configuration lacks or shows something else stay for as long as a client may take to send a body.
 5. Each worker has a vault of its own: n workers fetch n tokens an hour where one would do, and hold n copies of
@@ -14,7 +15,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
@@ -27,11 +29,16 @@ from extproc.server.credentials.pace import Pace
 from extproc.server.credentials.sources import Source, maybe_source
 from extproc.server.watching import DirectoryWatch, Reading, read_settled
 
-#: How long what no configuration names any more is still answered for, seconds: Envoy's patience with a silent stream.
-_RETIRED_S: Final = 300.0
-#: How long the first configuration may wait for its first tokens, seconds: a new pod should not begin with errors, but
-#: neither should a provider that hangs keep the other backends of a respawned worker waiting.
-_FIRST_WAIT_S: Final = 2.0
+#: How long what no configuration names any more is still answered for, seconds: Envoy's patience with a client that is
+#: sending (300), its patience with a message of ours (10), and what either clock may be late by.
+_RETIRED_S: Final = 330.0
+#: How long a configuration may wait for the files that it is the first to name, seconds: they come by another volume
+#: than the configuration, and what is served goes on meanwhile. The first configuration waits for none: nothing is
+#: served, and a file that will never be there should not keep the other backends waiting.
+_FILE_WAIT_S: Final = 2.0
+#: And then for tokens that nobody has fetched yet, seconds: nobody should begin with errors, but neither should a
+#: provider that hangs keep others waiting.
+_TOKEN_WAIT_S: Final = 2.0
 #: Changes are told together, seconds.
 _GATHER_S: Final = 0.1
 _UNKNOWN: Final = Missing("its credential is not loaded yet")
@@ -77,7 +84,9 @@ class Vault:
         self._retired_callers: dict[str, float] = {}
         self._readings: dict[Path, Reading] = {}
         self._reading = asyncio.Lock()
-        self._waited = False
+        self._followed = False
+        #: Set whenever a file or a token has come, or has failed to.
+        self._news = asyncio.Event()
         self._unread: list[tuple[Account, str | None]] = []
         self._changed: set[str] = set()
         self._told: dict[str, CredentialStatus] = {}
@@ -90,6 +99,13 @@ class Vault:
             if entry.auth is auth or entry.auth == auth:
                 return _NOTHING_OWN if entry.account is None else entry.account.held
         return _UNKNOWN
+
+    def refused(self, backend: str, auth: Auth) -> None:
+        """``backend`` did not take what it was shown: a token is fetched anew, at most once in ten seconds."""
+        for entry in self._entries.get(backend, ()):
+            if entry.account is not None and (entry.auth is auth or entry.auth == auth):
+                entry.account.renew()
+                return
 
     def callers(self, file: str) -> Mapping[str, str] | None:
         """Callers' ids by the SHA-256 of their keys in hex; None while ``file`` cannot be read."""
@@ -114,8 +130,11 @@ class Vault:
     async def follow(self, auths: Mapping[str, Auth], callers: Iterable[str]) -> None:
         """Get ready for a configuration, before it is served: files are read, and tokens are on their way.
 
-        The first one waits until it is known how each fetch ended, for two seconds at most.
+        One that names new files waits for them, and one that needs new tokens until it is known how each fetch ended,
+        for two seconds each at most. What the configuration before it shows is shown all the while.
         """
+        wanted = frozenset(callers)
+        known, new_files = set(self._accounts.values()), wanted - self._callers.keys()
         now = time.monotonic()
         for backend in self._entries.keys() - auths.keys():
             self._set(backend, None, now)
@@ -123,15 +142,26 @@ class Vault:
             self._set(backend, auth, now)
         self._name_accounts()
         self._acquaint()
-        wanted = set(callers)
         self._retired_callers = {file: self._retired_callers.get(file, now) for file in self._callers.keys() - wanted}
         for file in wanted:
             self._callers.setdefault(file)
         await self._look([path for path in self._paths() if path not in self._readings])
         self._plan_sweep()
-        if not self._waited:
-            self._waited = True
-            await _all_tried(self._accounts.values())
+        new = set(self._accounts.values()) - known
+        if self._followed and self._directory is not None:
+            await self._until(
+                lambda: not any(a.absent for a in new) and all(self._callers.get(f) is not None for f in new_files),
+                _FILE_WAIT_S,
+            )
+        self._followed = True
+        await self._until(lambda: not any(account.pending for account in new), _TOKEN_WAIT_S)
+
+    async def _until(self, is_done: Callable[[], bool], limit_s: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit_s):
+                while not is_done():
+                    self._news.clear()
+                    await self._news.wait()
 
     def _set(self, backend: str, auth: Auth | None, now: float) -> None:
         entries = self._entries.get(backend, ())
@@ -204,6 +234,7 @@ class Vault:
                 account.read(content)
         if file in self._callers:
             self._callers[file] = self._maybe_callers(file, content)
+        self._news.set()
 
     def _maybe_callers(self, file: str, content: bytes | OSError) -> Mapping[str, str] | None:
         if isinstance(content, FileNotFoundError):
@@ -224,6 +255,7 @@ class Vault:
         return callers
 
     def _on_attempt(self, account: Account, outcome: Outcome | None) -> None:
+        self._news.set()
         self._tell_later(account.backends)
         if outcome is not None:
             for backend in account.backends:
@@ -276,16 +308,6 @@ class Vault:
         for timer in (self._telling, self._sweeping):
             if timer is not None:
                 timer.cancel()
-
-
-async def _all_tried(accounts: Iterable[Account]) -> None:
-    waits = [asyncio.create_task(account.tried.wait()) for account in accounts]
-    try:
-        if waits:
-            await asyncio.wait(waits, timeout=_FIRST_WAIT_S)
-    finally:
-        for wait in waits:
-            wait.cancel()
 
 
 def _read_stale(known: Mapping[Path, Reading | None]) -> Mapping[Path, Reading]:

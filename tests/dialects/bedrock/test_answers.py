@@ -261,7 +261,7 @@ def test_a_fault_of_the_credential_is_told_in_our_words(name: str) -> None:
     body = b'{"message":"The Canonical String should have been \'POST\\nx-amz-security-token:SECRET\'"}'
     error = DIALECT.read_error(403, {"x-amzn-errortype": name}, body)
     expected = "the upstream did not accept the credential that it was given"
-    assert error == ApiError(403, Kind.PERMISSION, expected, native_type=name)
+    assert error == ApiError(403, Kind.PERMISSION, expected, native_type=name, credential=name)
 
 
 @pytest.mark.parametrize("name", ["ValidationException", "ResourceNotFoundException", "ThrottlingException"])

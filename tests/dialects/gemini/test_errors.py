@@ -87,7 +87,7 @@ def test_a_bad_credential_is_not_the_callers_fault(status: int, word: str, reaso
     error = told(status, {"status": word, "message": "API key not valid.", "details": details})
 
     expected = "the upstream did not accept the credential that it was given"
-    assert error == ApiError(401, Kind.AUTHENTICATION, expected, native_type=word)
+    assert error == ApiError(401, Kind.AUTHENTICATION, expected, native_type=word, credential=reason)
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ def loud(caplog: pytest.LogCaptureFixture) -> None:
 @pytest.fixture(autouse=True)
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A busy machine may take longer to fetch a first token than a worker would wait."""
-    monkeypatch.setattr(vault, "_FIRST_WAIT_S", 10.0)
+    monkeypatch.setattr(vault, "_TOKEN_WAIT_S", 10.0)
 
 
 @pytest.fixture(autouse=True)

@@ -2,14 +2,15 @@
 
 import time
 from pathlib import Path
+from urllib.parse import parse_qsl
 
 import pytest
 
 from extproc.credentials.held import Token
-from extproc.server.credentials import outbound
+from extproc.server.credentials import azure, outbound
 from extproc.server.credentials.azure import ClientSecret, FederatedToken
 from extproc.server.credentials.provider import FetchError
-from tests.support.token_servers import HANG, Answer, TokenServer, token, told
+from tests.support.token_servers import HANG, Answer, Asked, TokenServer, token, told
 
 SECRET = "s3cr~t+&="
 
@@ -36,6 +37,46 @@ def test_client_secret(server: TokenServer) -> None:
         "grant_type": "client_credentials",
         "scope": "https://cognitiveservices.azure.com/.default",
     }
+
+
+@pytest.mark.parametrize(
+    ("authority", "scope"),
+    [
+        ("https://login.microsoftonline.us/", "https://cognitiveservices.azure.us/.default"),
+        ("https://login.chinacloudapi.cn", "https://cognitiveservices.azure.cn/.default"),
+        ("https://login.partner.microsoftonline.cn:443", "https://cognitiveservices.azure.cn/.default"),
+        ("https://login.microsoftonline.com", "https://cognitiveservices.azure.com/.default"),
+    ],
+)
+def test_sovereign_clouds(monkeypatch: pytest.MonkeyPatch, authority: str, scope: str) -> None:
+    """A token is for the services of the cloud whose authority gives it."""
+    asked: dict[str, str] = {}
+
+    def ask(url: str, _: str, body: bytes, __: object) -> outbound.Answer:
+        asked.update(parse_qsl(f"url={url}&{body.decode()}"))
+        return outbound.Answer(200, {}, token("t").body)
+
+    monkeypatch.setenv("AZURE_AUTHORITY_HOST", authority)
+    monkeypatch.setattr(azure, "ask", ask)
+    ClientSecret(SECRET, "tenant-1", "client-1").fetch()
+
+    assert asked["scope"] == scope
+    assert asked["url"] == f"{authority.rstrip('/')}/tenant-1/oauth2/v2.0/token"
+
+
+def test_the_life_of_a_token_begins_with_the_question(server: TokenServer) -> None:
+    """An answer that was long on its way is not taken for younger than it is."""
+
+    def slow(_: Asked) -> Answer:
+        time.sleep(0.5)
+        return token("t1", 60)
+
+    server.answer = slow
+    asked = time.time()
+    fetched = ClientSecret(SECRET, "t", "c").fetch()
+
+    assert fetched.expires_at is not None
+    assert fetched.expires_at <= asked + 60.1
 
 
 def test_federated_token(server: TokenServer, identity: Path, monkeypatch: pytest.MonkeyPatch) -> None:

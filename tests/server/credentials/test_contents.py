@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,17 @@ from extproc.server.credentials.contents import (
 
 MARK = "mArKeD"
 KEYS = b"aws_access_key_id = AKIA1\naws_secret_access_key = s/+%=\n"
-GOOGLE = {"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": "https://t.example/x"}
+GOOGLES = "https://oauth2.googleapis.com/token"
+#: Envoy's admin page in the pod beside, a metadata service, and what only looks like Google.
+ELSEWHERE = (
+    "http://127.0.0.1:9901/quitquitquit?mArKeD",
+    "http://metadata.google.internal/mArKeD",
+    "https://collector.example/mArKeD",
+    "https://oauth2.googleapis.com.mArKeD.example/token",
+    "https://mArKeD@oauth2.googleapis.com/token",
+    f"{GOOGLES}?mArKeD",
+)
+GOOGLE = {"type": "service_account", "client_email": "a@b", "private_key": "k", "token_uri": GOOGLES}
 READERS: list[Callable[[bytes], Any]] = [read_token, read_secret, read_aws_keys, read_google_key, read_callers]
 
 
@@ -95,17 +106,28 @@ def test_malformed_aws_keys(data: bytes, problem: str) -> None:
     assert raised.value.__context__ is None or raised.value.__suppress_context__
 
 
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\x0b", "\u2003".encode(), b" \xc2\xa0"])
+@pytest.mark.parametrize("size", [60_000, 1 << 20])
+def test_an_aws_file_of_nothing_but_space(space: bytes, size: int) -> None:
+    """However it is made, a file is read in no time: it is read where requests wait."""
+    started = time.monotonic()
+    with pytest.raises(MalformedError):
+        read_aws_keys(b"[default]\na" + space * (size // len(space)) + b"b")
+
+    assert time.monotonic() - started < 1
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"type": "external_account"}, "type"),
         ({"private_key": None}, "private_key"),
         ({"client_email": ""}, "client_email"),
-        ({"token_uri": "http://metadata.google.internal/mArKeD"}, "token_uri"),
+        *(({"token_uri": url}, "token_uri") for url in ELSEWHERE),
     ],
 )
 def test_malformed_google_key(change: dict[str, Any], problem: str) -> None:
-    """Only a service account's key is taken, and it is sent nowhere in the clear."""
+    """Only a service account's key is taken, and it does not say where requests go: it may be anybody's."""
     with pytest.raises(MalformedError, match=problem) as raised:
         read_google_key(json.dumps(GOOGLE | change).encode())
 

@@ -31,14 +31,21 @@ def private_key() -> str:
     ).decode()
 
 
-def key_file(server: TokenServer, **changes: Any) -> bytes:
-    """A service account's key, whose tokens come from ``server``."""
+@pytest.fixture
+def tokens(server: TokenServer, monkeypatch: pytest.MonkeyPatch) -> TokenServer:
+    """Who gives tokens for keys, as the processor's environment says."""
+    monkeypatch.setenv("LLMROUTE_GCP_TOKEN_URL", f"{server.url}/token")
+    return server
+
+
+def key_file(**changes: Any) -> bytes:
+    """A service account's key."""
     members = {
         "type": "service_account",
         "client_email": "llm@p.iam.gserviceaccount.com",
         "private_key_id": "1",
         "private_key": private_key(),
-        "token_uri": f"{server.url}/token",
+        "token_uri": "https://oauth2.googleapis.com/token",
     }
     return json.dumps({**members, **changes}).encode()
 
@@ -50,22 +57,54 @@ def claims(assertion: str) -> dict[str, Any]:
     return found
 
 
-def test_service_account(server: TokenServer) -> None:
-    """The key signs a claim, the endpoint that the file names gives a token for it."""
-    server.answer = lambda _: token("t1", 3600)
+def test_service_account(tokens: TokenServer) -> None:
+    """The key signs a claim, and Google's endpoint gives a token for it."""
+    tokens.answer = lambda _: token("t1", 3600)
 
-    fetched = ServiceAccount(read_google_key(key_file(server))).fetch()
+    fetched = ServiceAccount(read_google_key(key_file())).fetch()
 
     assert fetched.held == Token("t1")
     assert fetched.expires_at == pytest.approx(time.time() + 3600, abs=5)
-    (asked,) = server.asked
+    (asked,) = tokens.asked
     said = claims(asked.form["assertion"])
     assert (said["iss"], said["scope"]) == ("llm@p.iam.gserviceaccount.com", SCOPE)
 
 
-def test_a_private_key_that_is_none(server: TokenServer) -> None:
+def test_nothing_else_of_a_key_file_counts(tokens: TokenServer) -> None:
+    """Another universe would sign the token by itself or go elsewhere for it; no member of a file leads anywhere."""
+    tokens.answer = lambda _: token("t1", 3600)
+    more = {"universe_domain": "evil.example", "trust_boundary": {"locations": []}, "quota_project_id": "theirs"}
+
+    assert ServiceAccount(read_google_key(key_file(**more))).fetch().held == Token("t1")
+    assert [asked.path for asked in tokens.asked] == ["/token"]
+
+
+def test_where_keys_are_sent_is_the_environments_to_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A key is sent over TLS or within the machine, whatever the variable says."""
+    monkeypatch.setenv("LLMROUTE_GCP_TOKEN_URL", "http://tokens.example")
+
+    with pytest.raises(FetchError, match="LLMROUTE_GCP_TOKEN_URL is no https address"):
+        ServiceAccount(read_google_key(key_file()))
+
+
+def test_the_life_of_a_token_begins_with_the_question(tokens: TokenServer) -> None:
+    """An answer that was long on its way is not taken for younger than it is."""
+
+    def slow(_: Asked) -> Answer:
+        time.sleep(0.5)
+        return token("t1", 3600)
+
+    tokens.answer = slow
+    asked = time.time()
+    fetched = ServiceAccount(read_google_key(key_file())).fetch()
+
+    assert fetched.expires_at is not None
+    assert fetched.expires_at <= asked + 3600.1
+
+
+def test_a_private_key_that_is_none() -> None:
     """Google's library finds that out, and its words, which may quote the key, are not repeated."""
-    key = read_google_key(key_file(server, private_key="-----BEGIN mArKeD"))
+    key = read_google_key(key_file(private_key="-----BEGIN mArKeD"))
 
     with pytest.raises(MalformedError, match="private_key") as raised:
         ServiceAccount(key)
@@ -85,16 +124,16 @@ def test_a_private_key_that_is_none(server: TokenServer) -> None:
         (told({"access_token": "mArKeD"}), "gives no usable answer"),
     ],
 )
-def test_refusals(server: TokenServer, answer: Answer, said: str) -> None:
+def test_refusals(tokens: TokenServer, answer: Answer, said: str) -> None:
     """What is told is a status and a code of a list of ours; the library does not try again by itself."""
-    server.answer = lambda _: answer
+    tokens.answer = lambda _: answer
 
     with pytest.raises(FetchError) as raised:
-        ServiceAccount(read_google_key(key_file(server))).fetch()
+        ServiceAccount(read_google_key(key_file())).fetch()
 
     assert said in str(raised.value)
     assert "mArKeD" not in str(raised.value)
-    assert len(server.asked) == 1
+    assert len(tokens.asked) == 1
 
 
 @pytest.fixture
@@ -158,7 +197,7 @@ def test_no_identity(pool: TokenServer, identity: Path) -> None:
 def test_default_by_a_file(server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Application Default Credentials begin with the file that the environment names."""
     path = tmp_path / "adc.json"
-    path.write_bytes(key_file(server))
+    path.write_bytes(key_file(token_uri=f"{server.url}/token"))
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(path))
     server.answer = lambda _: token("adc")
 

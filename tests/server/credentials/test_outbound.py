@@ -1,9 +1,11 @@
 """Requests to token endpoints: through a proxy, over TLS, and nowhere else."""
 
+import socket
 import ssl
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
@@ -38,6 +40,36 @@ def certificate(folder: Path) -> Path:
     )
     path.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
     return path
+
+
+@contextmanager
+def dripping(first: bytes) -> Iterator[str]:
+    """The address of a server that answers ``first``, and then one byte after another for ever."""
+    closing = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        with connection, suppress(OSError):
+            connection.recv(9999)
+            connection.sendall(first)
+            while not closing.wait(0.02):
+                connection.sendall(b"X")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                threads.append(threading.Thread(target=drip, args=(listener.accept()[0],)))
+                threads[-1].start()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threads = [threading.Thread(target=accept)]
+        threads[0].start()
+        try:
+            yield f"127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            closing.set()
+            listener.shutdown(socket.SHUT_RDWR)
+            for thread in threads:
+                thread.join()
 
 
 @pytest.fixture
@@ -102,3 +134,26 @@ def test_a_trickle_is_not_waited_for(server: TokenServer) -> None:
 
     with pytest.raises(FetchError, match="no answer in"):
         ask(server.url, limit_s=0.3)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "first"),
+    [
+        ("http", b""),
+        ("http", b"HTTP/1.1 200 OK\r\n"),
+        ("http", b"HTTP/1.1 200 OK\r\n\r\n"),
+        ("http", b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n"),
+        ("https", b"\x16\x03\x03\x10\x00"),
+    ],
+    ids=["status", "headers", "body", "counted", "handshake"],
+)
+def test_a_limit_is_for_the_whole_exchange(scheme: str, first: bytes) -> None:
+    """Whichever part a server draws out, its time is over when it is over, and no thread is left."""
+    before = threading.active_count()
+    with dripping(first) as address:
+        started = time.monotonic()
+        with pytest.raises(FetchError, match=r"no answer in 0\.3 s"):
+            ask(f"{scheme}://{address}/", limit_s=0.3)
+        assert time.monotonic() - started < 3
+
+    assert threading.active_count() <= before

@@ -29,6 +29,13 @@ def test_keys_without_an_end_are_looked_up_every_few_minutes(draw: float) -> Non
     assert 200 < Pace().refresh_in(5.0, None, draw) < 250
 
 
+@pytest.mark.parametrize(("left", "margin"), [(3600.0, 10.0), (100.0, 10.0), (50.0, 5.0), (3.0, 0.3)])
+def test_let_go_before_the_end(left: float, margin: float) -> None:
+    """Ten seconds before, or a tenth of a short life; what has no end is kept."""
+    assert Pace().margin(100.0, 100.0 + left) == pytest.approx(margin)
+    assert Pace().margin(100.0, None) == 0.0
+
+
 def test_back_off_doubles_up_to_a_minute() -> None:
     """Without chance: 1, 2, 4 seconds and so on, and never more than 60."""
     assert [Pace().retry_in(n, 0.0) for n in (1, 2, 3, 6, 7, 50, 10_000)] == [1, 2, 4, 32, 60, 60, 60]

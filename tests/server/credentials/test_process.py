@@ -1,5 +1,6 @@
 """A whole processor with credentials of every kind: what it shows to upstreams, and that nobody else ever sees one."""
 
+import asyncio
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
-from extproc.exchange.messages import RequestBody, RequestHeaders
+from extproc.exchange.messages import RequestBody, RequestHeaders, ResponseHeaders
 from extproc.server.servicer import SERVICE
 from extproc.server.worker import SERVER_OPTIONS
 from tests.support.processor_client import Talk
@@ -67,7 +68,8 @@ def fill(folder: Path) -> None:
     folder.mkdir()
     (folder / "key").write_text(f"sk-{MARK}")
     (folder / "keys").write_text(f"[default]\naws_access_key_id=AKIA{MARK}\naws_secret_access_key={MARK}\n")
-    key = {"type": "service_account", "client_email": "a@b", "private_key": MARK, "token_uri": "https://127.0.0.1:1"}
+    google = "https://oauth2.googleapis.com/token"
+    key = {"type": "service_account", "client_email": "a@b", "private_key": MARK, "token_uri": google}
     (folder / "google").write_text(json.dumps(key))
     (folder / "entra").write_text(f"{MARK}-secret")
     (folder / "callers").write_text(json.dumps({"ann": "0" * 63 + "f"}))
@@ -107,8 +109,13 @@ def processor(tmp_path: Path, clouds: TokenServer) -> Iterator[Supervised]:
     found.close()
 
 
-async def exchange(processor: Supervised, model: str) -> tuple[int, dict[str, str], str]:
-    """What a client's request becomes: the status of an answer of the gateway's own or 0, headers, body."""
+async def exchange(
+    processor: Supervised, model: str, answer_with: int | None = None
+) -> tuple[int, dict[str, str], str]:
+    """What a client's request becomes: the status of an answer of the gateway's own or 0, headers, body.
+
+    ``answer_with``: what the upstream makes of it, if anybody asks it.
+    """
     body = json.dumps({"model": model, "messages": [{"role": "user", "content": "hi"}]}).encode()
     headers = {
         ":method": "POST",
@@ -122,6 +129,9 @@ async def exchange(processor: Supervised, model: str) -> tuple[int, dict[str, st
         talk = Talk(channel.stream_stream(f"/{SERVICE}/Process")())
         await talk.say(RequestHeaders(headers, end=False))
         answer = await talk.say(RequestBody(body, end=True))
+        if answer_with is not None:
+            status = {":status": str(answer_with), "content-length": "0"}
+            await talk.say(ResponseHeaders(status, end=True, attributes={"response.code_details": "via_upstream"}))
         talk.cancel()
     if answer.HasField("immediate_response"):
         reply = answer.immediate_response
@@ -166,6 +176,22 @@ async def test_what_is_shown_and_what_is_seen(processor: Supervised, clouds: Tok
     assert any(MARK in asked.body.decode() for asked in clouds.asked)
     assert "google" in everything
     assert MARK not in everything
+
+
+async def test_a_token_that_an_upstream_refuses_is_fetched_anew(processor: Supervised, clouds: TokenServer) -> None:
+    """Revoked before its end, a token costs the requests that meet the refusal, and not those of the next hour."""
+    until(processor.ready, "not ready", START_S)
+    assert (await exchange(processor, "entra"))[1]["authorization"] == f"Bearer {MARK}-token"
+    clouds.answer = lambda _: token("second")
+    await exchange(processor, "entra", 401)
+    shown = (await exchange(processor, "entra"))[1]["authorization"]
+    for _ in range(100):
+        if shown == "Bearer second":
+            break
+        await asyncio.sleep(0.05)
+        shown = (await exchange(processor, "entra"))[1]["authorization"]
+
+    assert shown == "Bearer second"
 
 
 async def test_a_worker_that_hangs_on_a_provider_ends_in_time(

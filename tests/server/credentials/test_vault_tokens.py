@@ -13,6 +13,7 @@ from extproc.config.auth import Auth
 from extproc.credentials.held import Missing, Token
 from extproc.server.credentials import account
 from extproc.server.credentials import vault as vault_module
+from extproc.server.credentials.pace import Pace
 from tests.support.token_servers import (
     HANG,
     Answer,
@@ -68,7 +69,7 @@ async def test_a_provider_that_hangs_delays_nobody(
     folder: Path, server: TokenServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """While one backend's endpoint says nothing, others are served and renewed; it has no token, and says so."""
-    monkeypatch.setattr(vault_module, "_FIRST_WAIT_S", 0.3)
+    monkeypatch.setattr(vault_module, "_TOKEN_WAIT_S", 0.3)
     monkeypatch.setattr(account, "_FETCH_LIMIT_S", 0.5)
     server.answer = lambda asked: HANG if asked.path.startswith("/slow/") else token("t")
     async with watched(folder, EAGER) as found:
@@ -92,6 +93,49 @@ async def test_a_process_ends_while_a_fetch_hangs(folder: Path, server: TokenSer
 
     assert time.monotonic() - started < 5
     assert all(thread.daemon for thread in threading.enumerate() if thread.name == "credential")
+
+
+async def test_attempts_that_hang_do_not_pile_up(
+    folder: Path, server: TokenServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """While two attempts that were given up are alive there is no third one; afterwards it goes on."""
+    monkeypatch.setattr(account, "_FETCH_LIMIT_S", 0.05)
+    gate = threading.Event()
+
+    def hang(_: Asked) -> Answer:
+        gate.wait(10)
+        return token("late")
+
+    server.answer = hang
+    async with watched(folder) as found:
+        await found.follow({"x": entra("one")})
+        await eventually(lambda: "2 earlier attempts have not ended" in caplog.text)
+        await asyncio.sleep(0.5)
+        assert len(server.asked) == 2
+        assert sum(thread.name == "credential" for thread in threading.enumerate()) == 2
+        assert found.held("x") == Missing("its access token cannot be fetched in time")
+        monkeypatch.setattr(account, "_FETCH_LIMIT_S", 10.0)
+        gate.set()
+
+        await found.holds("x", Token("late"))
+
+
+async def test_a_token_is_let_go_before_its_end(folder: Path, server: TokenServer) -> None:
+    """No request is on its way with a token that ends meanwhile; until then it serves, and its real end is told."""
+
+    class Wary(Pace):
+        def margin(self, now: float, expires_at: float | None) -> float:
+            del now, expires_at
+            return 599.0
+
+    server.answer = sequence(token("t1", 600), Answer(500))
+    async with watched(folder, Wary(least=0.05, first_retry=0.05, longest_retry=0.1)) as found:
+        await found.follow({"x": entra("one")})
+        assert found.held("x") == Token("t1")
+        ends = (await found.is_told("x", "ok")).expires_at
+        await found.holds("x", Missing("its access token has expired"))
+
+        assert ends == pytest.approx(time.time() + 600, abs=60)
 
 
 async def test_tokens_are_renewed_before_their_end(folder: Path, server: TokenServer) -> None:

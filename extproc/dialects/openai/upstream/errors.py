@@ -11,6 +11,7 @@ import msgspec
 
 from extproc.conversation.errors import ApiError, Kind
 from extproc.dialects.openai.errors import read_stream_error
+from extproc.dialects.vendor_words import maybe_key_fault
 
 _KIND_BY_STATUS: Final[Mapping[int, Kind]] = {
     400: Kind.INVALID_REQUEST,
@@ -31,6 +32,23 @@ _BY_WORDS: Final = frozenset(
 _MODEL_CODES: Final = frozenset({"model_not_found", "DeploymentNotFound"})
 #: How servers say that the prompt does not fit: OpenAI's and vLLM's words, and llama.cpp's type.
 _TOO_LONG: Final = ("maximum context length", "context length is", "exceed_context_size", "context window")
+#: Codes and types of the key itself, not of what was asked with it: OpenAI's, LiteLLM's (``auth_error``) and those of
+#: servers that answer with Anthropic's types.
+_OF_THE_CREDENTIAL: Final = frozenset(
+    {
+        "account_deactivated",
+        "auth_error",
+        "authentication_error",
+        "expired_key",
+        "invalid_api_key",
+        "invalid_authentication",
+        "invalid_organization",
+        "ip_not_authorized",
+        "mismatched_organization",
+        "mismatched_project",
+        "missing_scope",
+    }
+)
 _REFUSED: Final = "the upstream did not accept the credential that it was given"
 
 
@@ -42,11 +60,19 @@ def read_error(status: int, headers: Mapping[str, str], body: bytes) -> ApiError
     del headers
     value = _maybe_value(body)
     told = read_stream_error(_error_in(value))
-    kind = _kind(status, told)
+    kind, fault = _kind(status, told), _maybe_credential_fault(told)
     if kind is Kind.AUTHENTICATION:
-        return ApiError(status, kind, _REFUSED, native_type=told.native_type)
+        return ApiError(status, kind, _REFUSED, native_type=told.native_type, credential=fault)
     message = told.message if told.vendor else f"the upstream answered {status} without an error that can be read"
-    return ApiError(status, kind, message, told.param, _maybe_code(told.code), told.native_type, vendor=told.vendor)
+    code, native = _maybe_code(told.code), told.native_type
+    return ApiError(status, kind, message, told.param, code, native, vendor=told.vendor, credential=fault)
+
+
+def _maybe_credential_fault(told: ApiError) -> str | None:
+    for word in (told.code, told.native_type):
+        if word in _OF_THE_CREDENTIAL:
+            return word
+    return maybe_key_fault(told.message) if told.vendor else None
 
 
 def _kind(status: int, told: ApiError) -> Kind:
