@@ -22,8 +22,10 @@ from tests.support.waiting import until
 CHART = Path(__file__).parents[2] / "charts/llmroute"
 #: One of each, quick to leave: what most tests need.
 SMALL: Mapping[str, Any] = {
-    "operator": {"replicas": 1},
-    "extproc": {"replicas": 1, "workers": 1},
+    # The providers of these tests are on loopback.
+    "operator": {"replicas": 1, "localEndpoints": True},
+    # The DNS of these tests keeps nothing.
+    "extproc": {"replicas": 1, "workers": 1, "discoverySeconds": 3},
     "envoy": {"replicas": 1, "concurrency": 1, "drain": {"minSeconds": 0, "maxSeconds": 20}},
 }
 _LIMIT_S = 90.0

@@ -34,6 +34,9 @@ def test_a_new_pod_is_found_whatever_the_dns_says_of_time(helm: Helm, tmp_path: 
 
     with _dns(lookup) as port:
         cluster = files["envoy.yaml"]["static_resources"]["clusters"][0]
+        # As text: a port that is a number is moved to loopback, and with it the host that is to be looked up.
+        [worker] = cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]
+        worker["endpoint"]["address"]["socket_address"]["port_value"] = "1063"
         cluster["cluster_type"]["typed_config"]["typed_dns_resolver_config"] = _resolver(port)
         with chart_envoy(files, tmp_path) as envoy:
 
@@ -97,7 +100,7 @@ def test_an_envoy_without_room_refuses_and_is_ready(helm: Helm, tmp_path: Path) 
     mount_config(tmp_path, 9)
     files = envoy_files(rendered(helm, values={"envoy": {"resources": {"limits": {"memory": "1Mi"}}}}))
     with chart_envoy(files, tmp_path) as envoy:
-        until(lambda: b"overloaded" in envoy.ask(envoy.ports.http, "/v1/models")[2], "it takes requests")
+        until(lambda: b"overload" in envoy.ask(envoy.ports.http, "/v1/models")[2], "it takes requests")
 
         assert envoy.ask(envoy.ports.http, "/v1/models")[0] == 503
         assert envoy.is_ready()

@@ -37,9 +37,9 @@ def bootstrap(settings: ProxySettings) -> Document:
 def heap_guard(limit_bytes: Any) -> Document:
     """What ``overload_manager`` needs besides, so that Envoy refuses requests rather than is killed with all of them.
 
-    ``limit_bytes``: of its heap. Whole bodies are held in it, so a few large ones decide: one of 45 MB takes 95 MiB. From
-    85 % new requests are answered with 503. Those under way go on growing, for which the rest is; from 90 % on the
-    largest of them are cut, which Envoy 1.40 can do with HTTP/2 alone.
+    ``limit_bytes``: of its heap. Whole bodies are held in it, so a few large ones decide: one of 45 MB takes 95 MiB.
+    From 85 % new requests are answered with 503. Those under way go on growing, for which the rest is; from 90 % on
+    the largest of them are to be cut, which with HTTP/1.1 was never seen to happen.
     """
     return {
         # A body of 45 MB comes within a second, which is how often Envoy looks by default.
