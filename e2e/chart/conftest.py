@@ -47,6 +47,8 @@ def chart_programs() -> Programs:
         pytest.skip(reason)
     if not CHART.exists():
         pytest.skip(f"{CHART} is not there")
+    if CHART.is_relative_to("/tmp") or CHART.is_relative_to("/run"):
+        pytest.skip(f"{CHART} is in a folder that pods have of their own, so theirs hides our Python from them")
     return found
 
 

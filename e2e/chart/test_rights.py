@@ -29,7 +29,7 @@ _NAME = "llmroute"
 _RIGHTS = ("ServiceAccount", "Role", "RoleBinding")
 #: At a time: each is a Python that starts, and the machine has two cores.
 _TOGETHER = 4
-_LIMIT_S = 20.0
+_LIMIT_S = 60.0
 _LONG_AGO = "2026-01-01T00:00:00Z"
 _FOREIGN = ("Backend", "ReferenceGrant")
 

@@ -126,6 +126,8 @@ class Container:
         try:
             if why := target.refusal(hook, _HOOK_S):
                 self.hook_fault = f"preStop of {self.spec['name']} failed: {why}, {hook}"
+        except ConnectionError:
+            return  # the node was taken down, and everything on it
         except LookupError as unknown:
             self.hook_fault = f"preStop of {self.spec['name']} cannot be done: {unknown}"
 
