@@ -4,11 +4,11 @@ from typing import Annotated
 
 from pydantic import ConfigDict, Field, StrictStr
 
+from controller.api.secrets import WholeSecretRef
 from controller.api.shape import (
     CLAIM_PATTERN,
     DATA_KEY_PATTERN,
     JWKS_URI_PATTERN,
-    LABEL_PATTERN,
     NAME_PATTERN,
     Part,
     cel,
@@ -23,21 +23,8 @@ ONE_KEY_SET = "exactly one of jwks, jwksURI and jwksConfigMapRef must be set"
 Audience = Annotated[StrictStr, Field(min_length=1, max_length=512, pattern=CLAIM_PATTERN)]
 
 
-class CallerKeysRef(Part):
+class CallerKeysRef(WholeSecretRef):
     """A whole Secret: each of its keys is a caller's id, and the value that caller's API key."""
-
-    name: Annotated[
-        StrictStr, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="The Secret's name.")
-    ]
-    namespace: Annotated[
-        StrictStr | None,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=LABEL_PATTERN,
-            description="The Secret's namespace; nothing: the route's own. Another needs a ReferenceGrant there.",
-        ),
-    ] = None
 
 
 class CallerKeys(Part):

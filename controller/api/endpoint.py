@@ -4,8 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, StrictBool, StrictInt, StrictStr
 
-from controller.api.secrets import SecretRef
-from controller.api.shape import ENDPOINT_PATTERN, LABEL_PATTERN, NAME_PATTERN, Part, cel
+from controller.api.secrets import SecretRef, WholeSecretRef
+from controller.api.shape import ENDPOINT_PATTERN, NAME_PATTERN, Part, cel
 
 TLS_IS_OFF = "with enabled: false there is no TLS that the other fields could be about"
 NOTHING_IS_CHECKED = "insecureSkipVerify and caCertificateRef exclude each other: the one checks nothing, the other how"
@@ -19,21 +19,8 @@ class AuthorityRef(SecretRef):
     ] = "ConfigMap"
 
 
-class CertificateRef(Part):
+class CertificateRef(WholeSecretRef):
     """A Secret of type kubernetes.io/tls."""
-
-    name: Annotated[
-        StrictStr, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="The Secret's name.")
-    ]
-    namespace: Annotated[
-        StrictStr | None,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=LABEL_PATTERN,
-            description="The Secret's namespace; nothing: the LLMBackend's own. Another needs a ReferenceGrant there.",
-        ),
-    ] = None
 
 
 class EndpointTls(Part):

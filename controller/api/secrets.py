@@ -31,3 +31,20 @@ class SecretRef(Part):
             description="The Secret's namespace; nothing: the resource's own. Another needs a ReferenceGrant there.",
         ),
     ] = None
+
+
+class WholeSecretRef(Part):
+    """A Secret whose keys are known, or all of which count."""
+
+    name: Annotated[
+        StrictStr, Field(min_length=1, max_length=253, pattern=NAME_PATTERN, description="The Secret's name.")
+    ]
+    namespace: Annotated[
+        StrictStr | None,
+        Field(
+            min_length=1,
+            max_length=63,
+            pattern=LABEL_PATTERN,
+            description="The Secret's namespace; nothing: the resource's own. Another needs a ReferenceGrant there.",
+        ),
+    ] = None
