@@ -4,7 +4,7 @@ What lets somebody in is the gateway's: it reaches no upstream, whatever a backe
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
 
@@ -70,18 +70,27 @@ class Visitor:
             return Entry(_within(rule, _subject(claims)), frozenset({AUTHORIZATION, *same, *(ids or ())}))
         if ids:
             return Entry(_within(rule, next(iter(ids.values()))), frozenset(ids))
-        if ids is None or self._failure(door) == _NO_KEY_SET:
+        if self._is_unsure(door):
             raise ClientError(
                 f"rule {rule} cannot tell who its callers are at the moment; try again",
                 status=503,
                 kind=Kind.OVERLOADED,
                 code="no_callers",
             )
-        raise self._stranger(door)
+        raise self._stranger([door])
+
+    def demand_entry(self, doors: Sequence[ClientAuth]) -> None:
+        """Raises ``ClientError`` for somebody whom none of the doors lets in, nor could, once its callers are known."""
+        if not any(self.may_enter(door) or self._is_unsure(door) for door in doors):
+            raise self._stranger(doors)
 
     def may_enter(self, door: ClientAuth) -> bool:
         """Whether ``enter`` would let it in."""
         return self._claims(door) is not None or bool(self._ids(door))
+
+    def _is_unsure(self, door: ClientAuth) -> bool:
+        """Whether nobody can tell at the moment who its callers are."""
+        return self._ids(door) is None or self._failure(door) == _NO_KEY_SET
 
     def _claims(self, door: ClientAuth) -> Mapping[str, str] | None:
         """The claims of a verified token. Those of any have the issuer, which Envoy has compared."""
@@ -107,12 +116,11 @@ class Visitor:
             self._hashes = {name: sha256(key.encode("latin-1")).hexdigest() for name, key in self._shown.items()}
         return {name: callers[hashed] for name, hashed in self._hashes.items() if hashed in callers}
 
-    def _stranger(self, door: ClientAuth) -> ClientError:
-        if self._failure(door) == _WRONG_AUDIENCE:
+    def _stranger(self, doors: Sequence[ClientAuth]) -> ClientError:
+        if any(self._failure(door) == _WRONG_AUDIENCE for door in doors):
             return ClientError("the token is for another audience", status=403, kind=Kind.PERMISSION)
-        wanted = " or ".join(
-            word for word, asked in (("an API key", door.api_keys), ("a token", door.jwt)) if asked is not None
-        )
+        keys, tokens = any(door.api_keys for door in doors), any(door.jwt for door in doors)
+        wanted = " or ".join(word for word, asked in (("an API key", keys), ("a token", tokens)) if asked)
         if not self._shown:
             message = f"this gateway asks who calls: send {wanted} as 'Authorization: Bearer ...'"
         else:

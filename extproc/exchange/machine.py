@@ -143,6 +143,11 @@ class Exchange:
             return self._models(found)
         if event.end:
             return self._no_body(RequestTrailers())
+        if doors := self._gateway.index.doors(headers.get(":authority", "")):
+            try:
+                Visitor(headers, event.tokens, self.edges.callers).demand_entry(doors)
+            except ClientError as error:
+                return self._refuse_client(error.error)
         self._found = found
         self.state = State.WAIT_BODY
         return PASS
@@ -154,7 +159,7 @@ class Exchange:
             models = self._gateway.index.models(host, found.endpoint.client, visitor.may_enter)
             body = replies.models_body(self._client, models, found, query)
         except ClientError as error:
-            return self._refuse(error.error, replies.details_of(error.error), "client_error")
+            return self._refuse_client(error.error)
         if body is None:
             return self._refuse(replies.no_such_model(found.model_id or ""), "llmroute_model_not_found", "client_error")
         self._close(200, "ok")
@@ -175,10 +180,7 @@ class Exchange:
         try:
             routed = route(intake, self.edges)
         except ClientError as error:
-            outcome: Outcome = "client_error" if error.error.status < 500 else "gateway_error"
-            return self._refuse(
-                error.error, replies.details_of(error.error), outcome, replies.retry_headers(error.error)
-            )
+            return self._refuse_client(error.error)
         self._routed = routed
         self.record.routed = self.edges.now()
         self.state = State.SENT
@@ -337,6 +339,11 @@ class Exchange:
     def _pass(self, event: Event) -> Action:
         del event
         return PASS
+
+    def _refuse_client(self, error: ApiError) -> Action:
+        """What a ``ClientError`` says; some of them are about us."""
+        outcome: Outcome = "client_error" if error.status < 500 else "gateway_error"
+        return self._refuse(error, replies.details_of(error), outcome, replies.retry_headers(error))
 
     def _refuse(
         self, error: ApiError, details: str, outcome: Outcome, headers: tuple[tuple[str, str], ...] = ()

@@ -11,6 +11,7 @@ matches of all rules; the one difference is the wildcard, which stands for exact
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
+from extproc.config.auth import ClientAuth
 from extproc.config.errors import ConfigError, Finding
 from extproc.config.patterns import maybe_pattern_fault
 from extproc.config.schema import Config, HeaderMatch, Rule
@@ -24,16 +25,24 @@ __all__ = ["Choice", "Index", "Model", "Route", "compile_index"]
 
 #: The key of rules for any host.
 _ANY_HOST = ""
+#: A request that knocks at more doors than this waits for its model, which tells the one.
+_MAX_DOORS = 64
 
 
 class Index:
     """One configuration's rules. Immutable; many threads may ask."""
 
-    __slots__ = ("_any_host_alone", "_catalogs", "_tables")
+    __slots__ = ("_any_host_alone", "_catalogs", "_doors", "_tables")
 
-    def __init__(self, tables: Mapping[str, Table], catalogs: Mapping[str, Catalog]) -> None:
+    def __init__(
+        self,
+        tables: Mapping[str, Table],
+        catalogs: Mapping[str, Catalog],
+        doors: Mapping[str, frozenset[ClientAuth | None]],
+    ) -> None:
         self._tables = tables
         self._catalogs = catalogs
+        self._doors = doors
         self._any_host_alone = all(key == _ANY_HOST for key in tables)
 
     def match(self, host: str, headers: Mapping[str, str], model: str, client: str) -> Route | None:
@@ -61,6 +70,15 @@ class Index:
         for models in self._lists(host, client, admits):
             found = {**models, **found}
         return tuple(found[name] for name in sorted(found))
+
+    def doors(self, host: str) -> tuple[ClientAuth, ...]:
+        """The doors of a host all of whose rules have one; none where some rule is open, or where there are very many.
+
+        Whom none of them lets in, no model does.
+        """
+        found = [door for key in self._keys(host) for door in self._doors.get(key, ())]
+        doors = tuple(door for door in found if door is not None)
+        return doors if len(doors) == len(found) <= _MAX_DOORS else ()
 
     def has_model(self, host: str, model: str, client: str | None = None) -> bool:
         """Whether ``models`` lists this id."""
@@ -98,6 +116,7 @@ def compile_index(config: Config) -> Index:
     return Index(
         {host: Table(candidates, pool) for host, candidates in by_host.items()},
         {host: Catalog(candidates, config.rules) for host, candidates in by_host.items()},
+        {host: frozenset(each.route.client_auth for each in candidates) for host, candidates in by_host.items()},
     )
 
 

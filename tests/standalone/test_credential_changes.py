@@ -60,7 +60,7 @@ def files(gateway: RunningGateway) -> set[bytes]:
 def test_a_rotated_key_is_used_without_a_failed_request(gateway: RunningGateway, upstream: Upstream) -> None:
     """Every request has the old key or the new one; nothing but a file has changed."""
     gateway.reload(objects(upstream, "old"))
-    assert (ask(gateway).status_code, shown(upstream)) == (200, "Bearer old")
+    until(lambda: ask(gateway).is_success and shown(upstream) == "Bearer old", "the old key was not used", limit_s=2)
     revision = gateway.open.gateway.revision
 
     seen: list[tuple[int, str | None]] = []
