@@ -15,6 +15,18 @@ _ROUTING: Final = frozenset({"model", "stream"})
 _BOOLEANS: Final = {b"true": True, b"false": False, b"null": False}
 _OUTLINES: Final[Mapping[bytes, Any]] = {b"{": {}, b"[": []}
 _text: Final = msgspec.json.Decoder(str)
+_MODEL: Final = b'"model"'
+_STREAM: Final = b'"stream"'
+#: Longer bodies are dear to look through twice.
+_MAX_PLAIN_BYTES: Final = 64 * 1024
+
+
+class _Routing(msgspec.Struct):
+    model: str
+    stream: bool | None = None
+
+
+_routing: Final = msgspec.json.Decoder(_Routing)
 
 
 def peek(body: bytes) -> Peek:
@@ -27,6 +39,8 @@ def peek(body: bytes) -> Peek:
     Raises:
         ClientError: the body is no JSON object, or ``model`` or ``stream`` is absent, of a wrong type or ambiguous.
     """
+    if _is_plain(body) and (plain := _maybe_plain(body)) is not None:
+        return plain
     try:
         members = jsontext.members(body)
     except JsonShapeError:
@@ -44,6 +58,23 @@ def peek(body: bytes) -> Peek:
     if stream is None or not model:
         return _read_routing(values)
     return Peek(model, stream)
+
+
+def _is_plain(body: bytes) -> bool:
+    """Whether neither name can stand in the body's own members twice, or in another form, as its text tells."""
+    if len(body) > _MAX_PLAIN_BYTES or not body.isascii() or b"\\u" in body or body.count(b":") > jsontext.MAX_MEMBERS:
+        return False
+    folded = body.lower()
+    return folded.count(_MODEL) == body.count(_MODEL) <= 1 and folded.count(_STREAM) == body.count(_STREAM) <= 1
+
+
+def _maybe_plain(body: bytes) -> Peek | None:
+    """The facts in one pass, which builds nothing else; None for anything out of the ordinary."""
+    try:
+        routing = _routing.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return Peek(routing.model, routing.stream is True) if routing.model else None
 
 
 def parse(body: bytes) -> Members:

@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from functools import lru_cache
+from typing import Any, Final, Self
 
 import msgspec
 from msgspec import Struct
@@ -10,10 +11,10 @@ from msgspec import Struct
 from extproc.config.auth import Auth
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
-from extproc.dialects.contract import ClientDialect, Destination, UpstreamDialect
+from extproc.dialects.contract import Destination
 from extproc.exchange.header_names import CREDENTIALS
 from extproc.platforms.contract import Place, Platform
-from extproc.registry import platform
+from extproc.registry import platform, upstream_dialect
 from extproc.routing.index import Choice, Index, compile_index
 
 
@@ -89,6 +90,12 @@ def _known_models(config: Config) -> frozenset[str]:
     return frozenset(names)
 
 
+#: For how many backends and models it is kept where their requests go. Clients choose some of the names, so only those
+#: as long as any vendor's are kept (ARNs of Bedrock's profiles have a hundred characters).
+_KEPT: Final = 512
+_MAX_KEPT_CHARS: Final = 160
+
+
 class Target(Struct, frozen=True):
     """A backend as one request sees it."""
 
@@ -99,11 +106,22 @@ class Target(Struct, frozen=True):
     same_dialect: bool
 
 
-def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: str, *, stream: bool) -> Target | None:
+def maybe_target(choice: Choice, client: str, operation: str, model: str, *, stream: bool) -> Target | None:
     """Where the request goes, None when this backend's platform cannot serve the operation.
 
-    Raises ``ClientError`` for a model's name that can stand in no path.
+    ``client``: the name of its dialect. Raises ``ClientError`` for a model's name that can stand in no path.
     """
+    target = _kept_target if len(model) <= _MAX_KEPT_CHARS else _target
+    return target(choice, client, operation, model, stream=stream)
+
+
+def destination_of(choice: Choice, target: Target) -> Destination:
+    """Where a translated request goes: the bundled table's word on the model, less what the backend knows better."""
+    destination = _kept_destination if len(target.place.model) <= _MAX_KEPT_CHARS else _destination
+    return destination(choice, target)
+
+
+def _target(choice: Choice, client: str, operation: str, model: str, *, stream: bool) -> Target | None:
     host = platform(choice.schema)
     gcp, configured = choice.gcp, choice.model_name_override is not None
     place = (
@@ -112,13 +130,12 @@ def maybe_target(choice: Choice, client: ClientDialect, operation: str, model: s
         else Place(model, stream, choice.version, gcp.project, gcp.location, configured=configured)
     )
     path = host.path(operation, place)
-    return None if path is None else Target(host, place, path, host.dialect == client.name)
+    return None if path is None else Target(host, place, path, host.dialect == client)
 
 
-def destination_of(choice: Choice, target: Target, upstream: UpstreamDialect) -> Destination:
-    """Where a translated request goes: the bundled table's word on the model, less what the backend knows better."""
+def _destination(choice: Choice, target: Target) -> Destination:
     host, place, defaults = target.platform, target.place, choice.defaults
-    known = upstream.capabilities(place.model)
+    known = upstream_dialect(host.dialect).capabilities(place.model)
     if choice.capabilities is not None:
         known = known.overridden(choice.capabilities.model_dump(exclude_none=True))
     return Destination(
@@ -129,3 +146,7 @@ def destination_of(choice: Choice, target: Target, upstream: UpstreamDialect) ->
         host.fetches_urls,
         host.hosted,
     )
+
+
+_kept_target = lru_cache(maxsize=_KEPT)(_target)
+_kept_destination = lru_cache(maxsize=_KEPT)(_destination)

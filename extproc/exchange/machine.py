@@ -14,7 +14,7 @@ Rules:
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from enum import Enum
+from enum import StrEnum
 from typing import Any, ClassVar
 
 from extproc.conversation.errors import ApiError, ClientError, Kind, UpstreamError
@@ -48,8 +48,8 @@ from extproc.exchange.router import Intake, Routed, route
 from extproc.registry import client_dialect
 
 
-class State(Enum):
-    """Where an exchange stands."""
+class State(StrEnum):
+    """Where an exchange stands. Texts, as they are hashed by C: each event looks its state up."""
 
     IDLE = "idle"
     WAIT_BODY = "wait_body"
@@ -210,10 +210,11 @@ class Exchange:
                 broken.error, "llmroute_upstream_error", "upstream_error", tuple({**kept, **dict(waits)}.items())
             )
         named = handling.set_headers = (*handling.set_headers, *waits)
-        removed = dict.fromkeys((*handling.remove_headers, *unread, *unanswered(event.headers, routed.target)))
-        for name, _ in named:
-            removed.pop(name, None)
-        handling.remove_headers = tuple(removed)
+        removed = (*handling.remove_headers, *unread, *unanswered(event.headers, routed.target))
+        if removed:
+            stand = {name for name, _ in named}
+            removed = tuple(dict.fromkeys(name for name in removed if name not in stand))
+        handling.remove_headers = removed
         if guard is not None and handling.whole is not None:
             handling.whole = guard.watched(status, event.headers, handling.whole)
         return self._handle(handling, status, end=event.end)

@@ -5,7 +5,7 @@ byte survives the way in and out.
 """
 
 from collections.abc import Mapping
-from enum import Enum
+from enum import StrEnum
 
 from msgspec import Struct, field
 
@@ -65,7 +65,7 @@ class ResponseTrailers(Struct, frozen=True, gc=False):
 Event = RequestHeaders | RequestBody | RequestTrailers | ResponseHeaders | ResponseBody | ResponseTrailers
 
 
-class BodyMode(Enum):
+class BodyMode(StrEnum):
     """How Envoy shall send the response's body; only heeded in the reply to ``ResponseHeaders``."""
 
     BUFFERED = "buffered"

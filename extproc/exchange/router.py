@@ -157,7 +157,7 @@ def _chosen(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float])
 def _target(intake: Intake, choice: Choice, peek: Peek) -> Target:
     endpoint = intake.endpoint
     model = choice.model_name_override or peek.model
-    target = maybe_target(choice, intake.client, endpoint.operation, model, stream=peek.stream)
+    target = maybe_target(choice, intake.client.name, endpoint.operation, model, stream=peek.stream)
     if target is None or not (target.same_dialect or endpoint.translated):
         raise _unserved(choice, endpoint)
     intake.record.provider = target.platform.provider
@@ -175,7 +175,7 @@ def _attempt(intake: Intake, choice: Choice, target: Target, peek: Peek, edges: 
     if endpoint.operation == "embeddings":
         return _embedding(intake, choice, target, Identity(edges.new_id(), peek.model, int(edges.wall())))
     upstream = upstream_dialect(target.platform.dialect)
-    destination = destination_of(choice, target, upstream)
+    destination = destination_of(choice, target)
     origin = origin_of(destination.capabilities, target.place.model)
     identity = Identity(edges.new_id(), peek.model, int(edges.wall()), origin)
     kind = Counting if endpoint.operation == "count_tokens" else Translation
@@ -216,21 +216,22 @@ def _proceed(intake: Intake, rule: Route, choice: Choice, target: Target, outgoi
         wanted.append((":path", outgoing.path))
     removed = headers.keys() & gateway.withheld_headers
     removed.update(withheld(headers, target))
-    removed.update(name for name in rule.key_headers if name in headers and is_for_keys(name))
-    removed.update(name for name in outgoing.remove_headers if name in headers)
+    if rule.key_headers:
+        removed.update(name for name in rule.key_headers if name in headers and is_for_keys(name))
+    if outgoing.remove_headers:
+        removed.update(name for name in outgoing.remove_headers if name in headers)
     if outgoing.body is not None:
         wanted.append(("content-length", str(len(outgoing.body))))
         if "content-encoding" in headers:
             removed.add("content-encoding")
     # Before all else, so that whatever a key's header is called, what the gateway says stands.
-    changed = [(name, value) for name, value in shown.headers if headers.get(name) != value]
-    changed.append(wanted[0])
-    changed.extend((name, value) for name, value in wanted[1:] if headers.get(name) != value)
-    removed.difference_update(name for name, _ in (*wanted, *shown.headers))
+    changed = [pair for pair in (*shown.headers, *wanted) if pair is wanted[0] or headers.get(pair[0]) != pair[1]]
+    if removed:
+        removed.difference_update(name for name, _ in (*wanted, *shown.headers))
     record = intake.record
     return Proceed(
         tuple(changed),
-        tuple(sorted(removed)),
+        tuple(sorted(removed)) if removed else (),
         outgoing.body,
         clear_route_cache=True,
         metadata={

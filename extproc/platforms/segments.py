@@ -38,6 +38,6 @@ def _maybe_problem(model: str) -> str | None:
     for mark in _STRANGE:
         if mark in model:
             return f"the name holds {mark!r}"
-    if any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in model):
+    if not model.isprintable() and any(unicodedata.category(letter) in {"Cc", "Cs"} for letter in model):
         return "the name holds a control character, or half of a surrogate pair"
     return None

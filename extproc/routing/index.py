@@ -32,7 +32,7 @@ _MAX_DOORS = 64
 class Index:
     """One configuration's rules. Immutable; many threads may ask."""
 
-    __slots__ = ("_any_host_alone", "_catalogs", "_doors", "_tables")
+    __slots__ = ("_any_door", "_any_host_alone", "_catalogs", "_doors", "_tables")
 
     def __init__(
         self,
@@ -43,6 +43,7 @@ class Index:
         self._tables = tables
         self._catalogs = catalogs
         self._doors = doors
+        self._any_door = any(door is not None for found in doors.values() for door in found)
         self._any_host_alone = all(key == _ANY_HOST for key in tables)
 
     def match(self, host: str, headers: Mapping[str, str], model: str, client: str) -> Route | None:
@@ -76,6 +77,8 @@ class Index:
 
         Whom none of them lets in, no model does.
         """
+        if not self._any_door:
+            return ()
         found = [door for key in self._keys(host) for door in self._doors.get(key, ())]
         doors = tuple(door for door in found if door is not None)
         return doors if len(doors) == len(found) <= _MAX_DOORS else ()

@@ -5,6 +5,7 @@ putting the bytes together by hand. What is said again and again (nothing to cha
 kept as bytes: serialized messages that stand one after another are one message with the fields of all.
 """
 
+import struct
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
@@ -15,6 +16,7 @@ from google.protobuf.message import DecodeError
 
 from extproc.config.names import METADATA_NAMESPACE, VERIFIED_NAMESPACE
 from extproc.exchange.messages import (
+    PASS,
     Action,
     BodyMode,
     Event,
@@ -32,7 +34,7 @@ from extproc.server.proto import extproc_pb2 as pb
 _OVERWRITE: Final = pb.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD
 #: How many answers of each kind are kept as bytes; some hold what clients say, so there must be an end.
 _KEPT: Final = 1024
-#: Headers whose values are another request's never: an answer that sets one is not kept, as nobody asks for it again.
+#: Headers whose values are another request's never, so that nobody asks for them again.
 _PER_REQUEST: Final = frozenset(
     {
         "x-request-id",
@@ -45,10 +47,14 @@ _PER_REQUEST: Final = frozenset(
         "x-amz-content-sha256",
     }
 )
-#: An answer with longer headers is not kept: long values are paths and signatures, and room is for many short ones.
+#: What stands before a body is kept by its size, for sizes that may come again.
+_MAX_SHORT_BYTES: Final = 16 * 1024
+#: Longer headers are not kept: long values are paths and signatures, and room is for many short ones.
 _MAX_KEPT_CHARS: Final = 4096
 _MAX_NUMBER: Final = int(sys.float_info.max)
-_Said = tuple[tuple[tuple[str, str], ...], tuple[str, ...], bool, BodyMode | None]
+_DOUBLE: Final = struct.Struct("<d")
+_SetHeaders = tuple[tuple[str, str], ...]
+_Said = tuple[_SetHeaders, tuple[str, ...], bool, BodyMode | None]
 _NO_ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType({})
 _NO_TOKENS: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType({})
 
@@ -76,16 +82,19 @@ def write(event: Event, action: Action) -> bytes:
     Raises ``ValueError`` for what cannot be said: a body in answer to anything but a body, a header with a character
     beyond latin-1.
     """
+    if action is PASS:
+        return _PASSED[type(event)]
     metadata = _metadata(action.metadata) if action.metadata else b""
     if isinstance(action, Reply):
         return _reply(action) + metadata
-    if action.body is None:
-        said = action.set_headers, action.remove_headers, action.clear_route_cache, action.body_mode
-        # A credential would stay in memory after it has been replaced.
-        recurs = not action.secret and _recurs(action.set_headers)
-        unreplaced = _unreplaced if recurs else _serialized_changes
-        return unreplaced(_PHASES[type(event)], said) + metadata
-    return _replaced(_PHASES[type(event)], action, action.body, metadata)
+    phase = _PHASES[type(event)]
+    kept, fresh = _divided(action)
+    parts = [_changes(phase, (kept, action.remove_headers, action.clear_route_cache, action.body_mode))]
+    for name, value in fresh:
+        before, after = _around_value(phase, name, len(value))
+        parts += before, value.encode("latin-1"), after
+    parts.append(metadata)
+    return b"".join(parts) if action.body is None else _replaced(phase, action.body, parts)
 
 
 def _headers(headers: Iterable[pb.HeaderValue]) -> dict[str, str]:
@@ -172,54 +181,75 @@ def _reply(reply: Reply) -> bytes:
     return response.SerializeToString()
 
 
-def _recurs(set_headers: tuple[tuple[str, str], ...]) -> bool:
-    """Whether an answer with these headers is likely to be given again."""
+def _divided(action: Proceed) -> tuple[_SetHeaders, _SetHeaders]:
+    """The headers that are likely to be set again, and those whose values are of this request alone.
+
+    A credential would stay in memory after it has been replaced, so with one nothing is kept.
+    """
+    headers = action.set_headers
+    if not headers:
+        return (), ()
+    if action.secret:
+        return (), headers
+    kept: list[tuple[str, str]] = []
+    fresh: list[tuple[str, str]] = []
     size = 0
-    for name, value in set_headers:
-        if name in _PER_REQUEST:
-            return False
-        size += len(value)
-    return size <= _MAX_KEPT_CHARS
+    for pair in headers:
+        (fresh if pair[0] in _PER_REQUEST else kept).append(pair)
+        size += len(pair[1])
+    return (tuple(kept), tuple(fresh)) if size <= _MAX_KEPT_CHARS else ((), headers)
 
 
 def _serialized_changes(phase: str, said: _Said) -> bytes:
     """An answer that leaves the body as it is."""
     set_headers, remove_headers, clear_route_cache, body_mode = said
-    action = Proceed(set_headers, remove_headers, clear_route_cache=clear_route_cache, body_mode=body_mode)
-    return _changes(phase, action).SerializeToString()
+    response = pb.ProcessingResponse()
+    part = getattr(response, phase)
+    if not phase.endswith("_trailers"):
+        part = part.response
+        part.clear_route_cache = clear_route_cache
+    part.SetInParent()
+    if set_headers or remove_headers:
+        _set_headers(part.header_mutation, set_headers)
+        part.header_mutation.remove_headers.extend(remove_headers)
+    if body_mode is not None:
+        response.mode_override.CopyFrom(_MODES[body_mode])
+    return response.SerializeToString()
 
 
-_unreplaced = lru_cache(maxsize=_KEPT)(_serialized_changes)
+_changes = lru_cache(maxsize=_KEPT)(_serialized_changes)
 
 
-def _replaced(phase: str, action: Proceed, body: bytes, metadata: bytes) -> bytes:
+@lru_cache(maxsize=_KEPT)
+def _around_value(phase: str, name: str, size: int) -> tuple[bytes, bytes]:
+    """What stands before and after a value of this size in an answer that sets this one header."""
+    whole = _serialized_changes(phase, (((name, "\0" * size),), (), False, None))
+    before, _, after = whole.rpartition(bytes(size)) if size else (whole, b"", b"")
+    return before, after
+
+
+def _replaced(phase: str, body: bytes, rest: list[bytes]) -> bytes:
+    """An answer that replaces the body and says the rest."""
     if not phase.endswith("_body"):
         raise ValueError(f"{phase} cannot be answered with a body")
-    response = _changes(phase, action)
+    if 0 < len(body) <= _MAX_SHORT_BYTES:
+        return b"".join((_before_body(phase, len(body)), body, *rest))
+    # The rest before the body is serialized: appending to tens of megabytes would copy them.
+    response = pb.ProcessingResponse.FromString(b"".join(rest))
     mutation = getattr(response, phase).response.body_mutation
     if body:
         mutation.body = body
     else:
         mutation.clear_body = True
-    # Before the body is serialized: appending to tens of megabytes would copy them.
-    response.MergeFromString(metadata)
     return response.SerializeToString()
 
 
-def _changes(phase: str, action: Proceed) -> pb.ProcessingResponse:
-    """All of an answer but body and metadata."""
+@lru_cache(maxsize=_KEPT)
+def _before_body(phase: str, size: int) -> bytes:
+    """What stands before a body of this size in an answer that says nothing else."""
     response = pb.ProcessingResponse()
-    part = getattr(response, phase)
-    if not phase.endswith("_trailers"):
-        part = part.response
-        part.clear_route_cache = action.clear_route_cache
-    part.SetInParent()
-    if action.set_headers or action.remove_headers:
-        _set_headers(part.header_mutation, action.set_headers)
-        part.header_mutation.remove_headers.extend(action.remove_headers)
-    if action.body_mode is not None:
-        response.mode_override.CopyFrom(_MODES[action.body_mode])
-    return response
+    getattr(response, phase).response.body_mutation.body = bytes(size)
+    return response.SerializeToString()[:-size]
 
 
 def _set_headers(mutation: pb.HeaderMutation, headers: Iterable[tuple[str, str]]) -> None:
@@ -232,12 +262,16 @@ def _set_headers(mutation: pb.HeaderMutation, headers: Iterable[tuple[str, str]]
 
 
 def _metadata(values: Mapping[str, str | int]) -> bytes:
-    """An answer with nothing but dynamic metadata. Names recur, so they are kept; counts do not.
+    """An answer with nothing but dynamic metadata. Names recur, so they are kept; of counts the form does.
 
     A number is a double there: one beyond its range, which only a broken upstream counts, is left out.
     """
-    items = tuple(values.items())
-    return _names(items) if all(isinstance(value, str) for value in values.values()) else _serialized(items)
+    if str in map(type, values.values()):
+        return _names(tuple(values.items()))
+    try:
+        return _form(tuple(values)).filled(values.values())
+    except struct.error:
+        return _serialized(tuple(values.items()))
 
 
 def _serialized(items: tuple[tuple[str, str | int], ...]) -> bytes:
@@ -252,6 +286,29 @@ def _serialized(items: tuple[tuple[str, str | int], ...]) -> bytes:
 
 
 _names = lru_cache(maxsize=_KEPT)(_serialized)
+
+
+class _Form:
+    """Metadata with holes for counts, each of which takes eight bytes whatever it is."""
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        marks = [b"hole%04d" % number for number in range(len(names))]
+        response = pb.ProcessingResponse()
+        fields = response.dynamic_metadata.fields[METADATA_NAMESPACE].struct_value.fields
+        for name, mark in zip(names, marks, strict=True):
+            (fields[name].number_value,) = _DOUBLE.unpack(mark)
+        self._bytes = response.SerializeToString()
+        self._holes = [self._bytes.index(mark) for mark in marks]
+
+    def filled(self, counts: Iterable[Any]) -> bytes:
+        """With the counts, in the order of the names. Raises ``struct.error`` for one that no double holds."""
+        out = bytearray(self._bytes)
+        for hole, count in zip(self._holes, counts, strict=True):
+            _DOUBLE.pack_into(out, hole, count)
+        return bytes(out)
+
+
+_form = lru_cache(maxsize=_KEPT)(_Form)
 
 
 def _encodable(text: str) -> str:
@@ -284,3 +341,4 @@ _PHASES: Final[Mapping[type[Event], str]] = {
     ResponseBody: "response_body",
     ResponseTrailers: "response_trailers",
 }
+_PASSED: Final = {kind: _changes(phase, ((), (), False, None)) for kind, phase in _PHASES.items()}

@@ -82,6 +82,8 @@ class StreamDecoder:
 
 def decode_all(body: bytes, encodings: str, limit: int) -> bytes:
     """The whole decoded body, of at most `limit` bytes. Raises as `StreamDecoder` and its methods do."""
+    if not encodings and len(body) <= limit:
+        return body
     decoder = StreamDecoder(encodings, limit)
     decoded = decoder.feed(body)
     decoder.finish()

@@ -13,6 +13,7 @@ from extproc.exchange.gateway import Gateway
 from extproc.exchange.messages import Proceed, RequestBody, ResponseBody, ResponseTrailers
 from tests.support.every_host import every_host
 from tests.support.exchange_driver import exchange, request_headers, response_headers
+from tests.support.matrix_cells import FEW
 from tests.support.upstreams import Received
 
 #: A model of each platform's that thinks, calls tools and takes images, so that much can be asked of it.
@@ -99,6 +100,7 @@ def opened(path: str, body: bytes) -> Any:
 
 @each_schema
 @each_path
+@FEW
 @given(fields=FIELDS)
 def test_any_request_is_sent_or_refused(schema: str, path: str, fields: dict[str, Any]) -> None:
     """A body of odd members goes out, or is refused with a status below 500."""
@@ -111,6 +113,7 @@ def test_any_request_is_sent_or_refused(schema: str, path: str, fields: dict[str
 
 @each_schema
 @each_path
+@FEW
 @given(body=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
 def test_any_bytes_are_refused(schema: str, path: str, body: bytes) -> None:
     """What is no JSON object with a model is a 400."""
@@ -151,6 +154,7 @@ def test_any_byte_of_a_call_may_be_another(schema: str, at: int, byte: int) -> N
 @each_schema
 @each_path
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@FEW
 @given(
     status=st.sampled_from([200, 200, 200, 302, 400, 401, 404, 429, 500, 503, 529]),
     kind=st.none() | st.sampled_from(KINDS),

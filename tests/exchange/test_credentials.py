@@ -1,6 +1,7 @@
 """Whose credential reaches an upstream, in which form, and what a client is told when none can."""
 
 import gzip
+import itertools
 from typing import Any
 
 import msgspec
@@ -19,6 +20,7 @@ from tests.support.credential_cells import (
     signature_of,
     valid_for,
 )
+from tests.support.every_case import every_case
 from tests.support.exchange_driver import error_of, proceed, reply, response_headers
 
 each_endpoint = pytest.mark.parametrize("endpoint", ENDPOINTS)
@@ -114,21 +116,26 @@ def test_none_shows_nothing(endpoint: str) -> None:
     assert cell.asked == []
 
 
+UNUSABLE: dict[str, tuple[Held | str, str]] = {
+    "missing": (Missing("its token is not there yet"), "its token is not there yet"),
+    "control": (Token(f"{MARKER}\r\nx-evil: 1"), "no header can carry"),
+    "cyrillic": (Token(f"{MARKER}ключ"), "no header can carry"),
+    "aws-control": (AwsKeys(f"{MARKER}\n", MARKER), "no header can carry"),
+    "other-kind": ("other", "another kind"),
+}
+
+
 @each_endpoint
 @pytest.mark.parametrize("auth", OWN)
-@pytest.mark.parametrize(
-    ("held", "said"),
-    [
-        (Missing("its token is not there yet"), "its token is not there yet"),
-        (Token(f"{MARKER}\r\nx-evil: 1"), "no header can carry"),
-        (Token(f"{MARKER}ключ"), "no header can carry"),
-        (AwsKeys(f"{MARKER}\n", MARKER), "no header can carry"),
-        ("other", "another kind"),
-    ],
-    ids=["missing", "control", "cyrillic", "aws-control", "other-kind"],
-)
-def test_a_backend_that_cannot_be_used_is_named(auth: str, endpoint: str, held: Held | str, said: str) -> None:
+def test_a_backend_that_cannot_be_used_is_named(auth: str, endpoint: str) -> None:
     """503 in the client's dialect with the backend, the reason and a moment's patience; never the value."""
+    with every_case() as case:
+        for name, (held, said) in UNUSABLE.items():
+            with case(name):
+                check_unusable(auth, endpoint, held, said)
+
+
+def check_unusable(auth: str, endpoint: str, held: Held | str, said: str) -> None:
     if held == "other":
         held = TOKEN if auth == "aws" else KEYS
     assert not isinstance(held, str)
@@ -202,10 +209,15 @@ WORDS = {"invalid_api_key", "authentication_error", "UNAUTHENTICATED"}
 
 @each_endpoint
 @pytest.mark.parametrize("auth", OWN)
-@pytest.mark.parametrize("status", [400, 401, 403, 500])
-@pytest.mark.parametrize("kind", BODIES)
-def test_a_refused_gateway_is_no_fault_of_the_client(auth: str, endpoint: str, status: int, kind: str) -> None:
+def test_a_refused_gateway_is_no_fault_of_the_client(auth: str, endpoint: str) -> None:
     """502 that nobody tries again: after a 401, and after any error that repeats what the upstream was shown."""
+    with every_case() as case:
+        for status, kind in itertools.product((400, 401, 403, 500), BODIES):
+            with case(f"{status} {kind}"):
+                check_refused_gateway(auth, endpoint, status, kind)
+
+
+def check_refused_gateway(auth: str, endpoint: str, status: int, kind: str) -> None:
     cell = Cell(auth, endpoint, valid_for(auth))
     secret = (KEYS.session_token or "") if auth == "aws" else TOKEN.value
     packed = kind == "anthropic"

@@ -46,19 +46,18 @@ NASTY = 'a"b\\c\n{"forged":1}\r\x1b[31m\x9b\u2028\u202e\x7f\x00 \ud800é'
 
 
 @pytest.fixture
-def written() -> Iterator[Written]:
+def written(kept_logging: None) -> Iterator[Written]:
     """Sets logging up with access lines into a pipe, and gives the lines that came out when it is called again."""
     reader, writer = os.pipe()
     os.set_blocking(reader, False)
-    loggers = [logging.getLogger(), logging.getLogger("extproc.access")]
-    before = [(logger, logger.level, list(logger.handlers), logger.propagate) for logger in loggers]
+    access = logging.getLogger("extproc.access")
 
     def write(level: str, line_format: str, *records: Record) -> list[str]:
         configure(level, line_format, writer)
         log = AccessLog()
         for record in records:
             log.write(record)
-        for handler in loggers[1].handlers:
+        for handler in access.handlers:
             handler.flush()
         try:
             return os.read(reader, 1 << 20).decode().split("\n")[:-1]
@@ -66,12 +65,9 @@ def written() -> Iterator[Written]:
             return []
 
     yield write
-    for logger, level, handlers, propagate in before:
-        for handler in [h for h in logger.handlers if h not in handlers]:
-            logger.removeHandler(handler)
-            handler.close()
-        logger.setLevel(level)
-        logger.propagate = propagate
+    for handler in access.handlers[:]:
+        access.removeHandler(handler)
+        handler.close()
     os.close(reader)
     os.close(writer)
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 from google.protobuf import struct_pb2
 from hypothesis import given
@@ -221,6 +222,39 @@ def test_a_body_is_kept_emptied_or_replaced(event: Event, body: bytes | None, ki
     assert kind is None or getattr(mutation, kind) == value
 
 
+_NAMES = st.sampled_from([":path", "x-a", "x-request-id", "content-length", "date"])
+_VALUES = st.one_of(st.text(st.characters(max_codepoint=255), max_size=200), st.just("v" * 5000))
+_BODIES = st.one_of(st.none(), st.sampled_from([0, 1, 127, 128, 16383, 16384, 16385]).map(lambda size: b"\xff" * size))
+
+
+@given(
+    st.lists(st.tuples(_NAMES, _VALUES), max_size=5).map(tuple),
+    st.lists(_NAMES, max_size=2).map(tuple),
+    _BODIES,
+    st.booleans(),
+    st.booleans(),
+)
+def test_pieces_make_one_answer(
+    headers: tuple[tuple[str, str], ...], removed: tuple[str, ...], body: bytes | None, clear: bool, secret: bool
+) -> None:
+    """Whatever of an answer was kept and whatever is new, Envoy reads all of it, and headers of one name in order."""
+    event = ResponseBody(b"old", end=True)
+    action = Proceed(headers, removed, body, clear, metadata={"input_tokens": 3}, secret=secret)
+    for _ in range(2):
+        response = written(event, action)
+        found = common(event, response)
+
+        told = [(name, value) for name, value, _ in set_headers(found.header_mutation)]
+        assert sorted(told, key=lambda pair: pair[0]) == sorted(
+            [(name, value.encode("latin-1")) for name, value in headers], key=lambda pair: pair[0]
+        )
+        assert tuple(found.header_mutation.remove_headers) == removed
+        assert found.clear_route_cache is clear
+        assert (found.body_mutation.WhichOneof("mutation") is None) == (body is None)
+        assert found.body_mutation.body == (body or b"")
+        assert response.HasField("dynamic_metadata")
+
+
 @pytest.mark.parametrize(
     ("mode", "sent"),
     [(BodyMode.BUFFERED, pb.ProcessingMode.BUFFERED), (BodyMode.STREAMED, pb.ProcessingMode.STREAMED)],
@@ -303,13 +337,13 @@ def test_a_number_beyond_a_double_is_left_out() -> None:
 def test_answers_of_one_request_are_not_kept(name: str) -> None:
     """Headers that no other request has leave the kept answers as they are, and are sent all the same."""
     event = ResponseHeaders({}, end=False)
-    kept = mapping._unreplaced.cache_info().currsize
+    kept = mapping._changes.cache_info().currsize
     for i in range(50):
         value = f"{i}" * 5000 if name == "x-long" else f"{i}"
         found = common(event, written(event, Proceed(set_headers=((name, value),))))
         assert found.header_mutation.set_headers[0].header.raw_value == value.encode()
 
-    assert mapping._unreplaced.cache_info().currsize == kept
+    assert mapping._changes.cache_info().currsize == kept
 
 
 @pytest.mark.parametrize("auth", ["apiKey", "header", "gcp", "passthrough"])
@@ -319,7 +353,11 @@ def test_no_copy_is_kept_of_a_credential(auth: str) -> None:
     action = Cell(auth, "passed", TOKEN, client).action
     assert isinstance(action, Proceed)
     key = b"of the client" if auth == "passthrough" else TOKEN.value.encode()
-    kept = mapping._unreplaced.cache_info()
+    other = msgspec.structs.replace(
+        action, set_headers=tuple((name, f"{value}x") for name, value in action.set_headers)
+    )
+    write(RequestBody(b"", end=True), other)
+    kept = mapping._changes.cache_info().currsize
 
     assert key in write(RequestBody(b"", end=True), action)
-    assert mapping._unreplaced.cache_info() == kept
+    assert mapping._changes.cache_info().currsize == kept

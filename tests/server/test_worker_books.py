@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -22,11 +21,10 @@ def metrics() -> Metrics:
 
 
 @pytest.fixture
-def books(metrics: Metrics) -> Iterator[Books]:
+def books(metrics: Metrics, kept_logging: None) -> Books:
     """Books whose access log goes to stdout."""
     logs.configure("info", "json")
-    yield Books(metrics, logs.AccessLog())
-    logs.configure("error", "json")
+    return Books(metrics, logs.AccessLog())
 
 
 def in_flight(metrics: Metrics) -> float | None:

@@ -68,8 +68,10 @@ def edit(body: bytes, *, model: str | None) -> bytes:
     """``body`` with another model, and without reasoning that its upstream has not made; else the same object.
 
     Raises:
-        ClientError: the body is no JSON object.
+        ClientError: the body is no JSON object, and would have been edited.
     """
+    if model is None and _MARK not in body:
+        return body
     try:
         named = jsontext.peek(body, _model).model
         if model is not None and named != model:

@@ -60,11 +60,11 @@ def read_counts(value: Any) -> Counts:
         return _NOTHING
     by_age, details = value.get("cache_creation"), value.get("output_tokens_details")
     return Counts(
-        fresh=_maybe(value, "input_tokens"),
-        read=_maybe(value, "cache_read_input_tokens"),
-        written=_maybe(value, "cache_creation_input_tokens"),
+        fresh=maybe_count(value.get("input_tokens")),
+        read=maybe_count(value.get("cache_read_input_tokens")),
+        written=maybe_count(value.get("cache_creation_input_tokens")),
         written_1h=_maybe(by_age, "ephemeral_1h_input_tokens"),
-        output=_maybe(value, "output_tokens"),
+        output=maybe_count(value.get("output_tokens")),
         thinking=_maybe(details, "thinking_tokens"),
     )
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import astuple
 
-from extproc.conversation.response import Stop, Usage, maybe_count
+from extproc.conversation.response import MAX_COUNT, Stop, Usage, maybe_count
 
 #: Of the 24 values of ``FinishReason``, those that say why an answer is as it is. All others, and those that nobody
 #: knows yet, say that the model failed: what it said before stands, and an answer without any is none.
@@ -161,17 +162,8 @@ class UsageMetadata(Shape):
 
     def updated(self, later: "UsageMetadata") -> "UsageMetadata":
         """The later word wins field by field; an early chunk says less than one before the last may have said."""
-        return UsageMetadata(
-            _later(self.prompt_token_count, later.prompt_token_count),
-            _later(self.cached_content_token_count, later.cached_content_token_count),
-            _later(self.candidates_token_count, later.candidates_token_count),
-            _later(self.thoughts_token_count, later.thoughts_token_count),
-            _later(self.tool_use_prompt_token_count, later.tool_use_prompt_token_count),
-            _later(self.prompt_tokens_details, later.prompt_tokens_details),
-            _later(self.tool_use_prompt_tokens_details, later.tool_use_prompt_tokens_details),
-            _later(self.traffic_type, later.traffic_type),
-            _later(self.service_tier, later.service_tier),
-        )
+        before, after = astuple(self), astuple(later)
+        return UsageMetadata(*[old if new is None else new for old, new in zip(before, after, strict=True)])
 
     def neutral(self) -> Usage:
         """The counts, with all that was read in ``input_tokens`` and all that was thought in ``output_tokens``.
@@ -215,16 +207,12 @@ _MODALITIES: Final = {word.upper(): word for word in ("text", "image", "audio", 
 _MAX_DIGITS: Final = 16
 
 
-def _later(before: Any, after: Any) -> Any:
-    return before if after is None else after
-
-
 def _count(value: Any) -> int | None:
-    if value is None:
-        return None
+    if type(value) is int:
+        return value if 0 <= value <= MAX_COUNT else None
     if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= _MAX_DIGITS:
         return maybe_count(int(value))
-    return maybe_count(value)
+    return None
 
 
 class Answer(Shape):

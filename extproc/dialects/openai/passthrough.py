@@ -3,6 +3,7 @@
 Every byte that is not edited stays as it was: number literals, key order, unknown fields, white space.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgspec
@@ -34,8 +35,8 @@ class _Editable(msgspec.Struct):
 
 
 class _Answer(msgspec.Struct):
-    usage: msgspec.Raw = msgspec.Raw()
-    model: msgspec.Raw = msgspec.Raw()
+    usage: Any = None
+    model: Any = None
 
 
 _asking: Final = msgspec.json.Decoder(_Asking)
@@ -51,8 +52,10 @@ def edit(body: bytes, *, model: str | None, include_usage: bool) -> bytes:
     wrong type are left for the upstream to refuse.
 
     Raises:
-        ClientError: the body is no JSON object.
+        ClientError: the body is no JSON object, and would have been edited.
     """
+    if model is None and not include_usage and MARK not in body:
+        return body
     try:
         known = jsontext.peek(body, _editable)
         if model is not None and maybe_value(known.model) != model:
@@ -81,7 +84,8 @@ def read_usage(body: bytes) -> tuple[Usage, str | None]:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return NO_USAGE, None
-    return usage_of(maybe_value(answer.usage)), maybe_text(answer.model)
+    model = answer.model
+    return usage_of(answer.usage), model if isinstance(model, str) and model else None
 
 
 def maybe_value(raw: msgspec.Raw) -> Any:
@@ -107,32 +111,31 @@ def usage_of(value: Any) -> Usage:
         return NO_USAGE
     prompt = value.get("prompt_tokens_details", value.get("input_tokens_details"))
     completion = value.get("completion_tokens_details", value.get("output_tokens_details"))
-    # DeepSeek's word stands beside the prompt's count.
-    cached = _maybe_count(prompt, "cached_tokens")
+    cached = written = modalities = None
+    if isinstance(prompt, dict):
+        cached = _maybe_count(prompt, "cached_tokens")
+        written = _maybe_count(prompt, "cache_write_tokens", "cache_creation_tokens")
+        modalities = _modalities(prompt)
     return Usage(
         input_tokens=_maybe_count(value, "prompt_tokens", "input_tokens"),
         output_tokens=_maybe_count(value, "completion_tokens", "output_tokens"),
         total_tokens=_maybe_count(value, "total_tokens"),
+        # DeepSeek's word stands beside the prompt's count.
         cached_input_tokens=cached if cached is not None else _maybe_count(value, "prompt_cache_hit_tokens"),
-        cache_write_tokens=_maybe_count(prompt, "cache_write_tokens", "cache_creation_tokens"),
-        reasoning_tokens=_maybe_count(completion, "reasoning_tokens"),
-        modalities=_modalities(prompt),
+        cache_write_tokens=written,
+        reasoning_tokens=_maybe_count(completion, "reasoning_tokens") if isinstance(completion, dict) else None,
+        modalities=modalities,
     )
 
 
-def _modalities(prompt: Any) -> dict[str, int] | None:
-    if not isinstance(prompt, dict):
-        return None
+def _modalities(prompt: Mapping[str, Any]) -> dict[str, int] | None:
     counts = {kind: maybe_count(prompt.get(f"{kind}_tokens")) for kind in ("text", "image", "audio")}
     return {kind: count for kind, count in counts.items() if count} or None
 
 
-def _maybe_count(counts: Any, *names: str) -> int | None:
-    if not isinstance(counts, dict):
-        return None
+def _maybe_count(counts: Mapping[str, Any], *names: str) -> int | None:
     for name in names:
-        count = maybe_count(counts.get(name))
-        if count is not None:
+        if name in counts and (count := maybe_count(counts[name])) is not None:
             return count
     return None
 

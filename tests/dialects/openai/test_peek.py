@@ -1,6 +1,7 @@
 """Routing facts, and bodies that are no JSON objects."""
 
 import contextlib
+import json
 import re
 
 import pytest
@@ -30,6 +31,27 @@ from tests.support.openai_chat import OPTIONAL_FIELDS, body, maybe_refusal, refu
 def test_model_and_stream(raw: bytes, expected: Peek) -> None:
     """Model and stream are found wherever they stand; namesakes inside other values are none."""
     assert expected == DIALECT.peek(raw)
+
+
+_KEYS = st.sampled_from(["model", "Model", "stream", "STREAM", "messages", "x"])
+_MEMBERS = st.lists(st.tuples(_KEYS, st.sampled_from(["m", "model", 5, True, False, None, {"model": "y"}])), max_size=4)
+
+
+@given(_MEMBERS)
+def test_plain_bodies_are_read_as_all_others_are(members: list[tuple[str, object]]) -> None:
+    """What is found in one pass is what the careful way finds, which a key with an escape makes sure of."""
+    told = [f"{json.dumps(key)}:{json.dumps(value)}" for key, value in members]
+    raw = "{" + ",".join(told) + "}"
+    escaped = "{" + ",".join([*told, '"\\u0079":1']) + "}"
+
+    assert _outcome(raw) == _outcome(escaped)
+
+
+def _outcome(raw: str) -> object:
+    try:
+        return DIALECT.peek(raw.encode())
+    except ClientError as error:
+        return error.error
 
 
 @pytest.mark.parametrize(
