@@ -14,6 +14,7 @@ from controller.operator.debounce import Debounce
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
 from controller.operator.publisher import Publisher
+from controller.operator.right_of_way import RightOfWay
 from controller.operator.settings import Settings
 from controller.translate import Translation
 
@@ -48,8 +49,8 @@ class ConfigLane:
         #: Hears of every translation before it is written.
         self.ahead: Callable[[Translation], None] = _nobody
         self._debounce = Debounce(settings.settle_s, settings.settle_max_s)
-        #: Set while nothing is on its way to the ConfigMaps: for whatever can wait until then.
-        self.idle = publisher.idle
+        #: For whatever can wait while changes are on their way to the ConfigMaps.
+        self.way = RightOfWay(publisher.idle)
         self._leading = False
         self._looked_around = False
         self._taken_over = False
@@ -64,6 +65,7 @@ class ConfigLane:
 
     def poke(self) -> None:
         """There may be something to do. Never waits."""
+        self.way.due()
         self._debounce.poke()
 
     def lead(self) -> None:
@@ -91,6 +93,8 @@ class ConfigLane:
         """Work for ever. Ends only by cancellation; what fails is tried again."""
         pause_s = _FIRST_PAUSE_S
         while True:
+            if not self._debounce.is_poked:
+                self.way.done()
             await self._debounce.wait()
             if not self._leading or self._census.maybe_obstacle() is not None:
                 continue

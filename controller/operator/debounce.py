@@ -44,6 +44,11 @@ class Debounce:
         self._settling.poke(asyncio.get_running_loop().time())
         self._poked.set()
 
+    @property
+    def is_poked(self) -> bool:
+        """Whether something has changed that ``wait`` has not told of."""
+        return self._poked.is_set()
+
     async def wait(self) -> None:
         """Returns when it is time to react to the changes since it returned last."""
         await self._poked.wait()

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from functools import partial
 from typing import Any
 
+from controller.api.findings import Subject
 from controller.operator.census import Census, Watches
 from controller.operator.cluster import Cluster, ClusterError
 from controller.operator.kinds import Kind
@@ -110,6 +111,18 @@ class Feed:
             await asyncio.sleep(max(pause_s, at_least_s))
             pause_s = min(pause_s * 2, _LONGEST_PAUSE_S)
 
+    def get(self, subject: Subject) -> Object | None:
+        """An object as last seen."""
+        return self._store.get(subject)
+
+    def put(self, kind: Kind, obj: Object, *, deleted: bool = False) -> None:
+        """Take note of an object as it is now, from a watch or from the answer to a write of our own.
+
+        An answer may be the first to tell of somebody's change, and then the watch has no news of it any more.
+        """
+        if self._store.put(kind, obj, deleted=deleted) is Change.CONTENT:
+            self._changed()
+
     def _is_news(self, kind: Kind, obj: Object, event: str | None) -> bool:
         return event != "MODIFIED" or not self._store.has(kind, obj)
 
@@ -117,8 +130,7 @@ class Feed:
         if event is None:
             # Part of a list that the watch began with: there was a time without one.
             self._doubted.set()
-        if self._store.put(kind, obj, deleted=event == "DELETED") is Change.CONTENT:
-            self._changed()
+        self.put(kind, obj, deleted=event == "DELETED")
 
     async def _rest(self, seconds: float) -> None:
         try:

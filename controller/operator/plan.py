@@ -38,7 +38,8 @@ class State:
     Attributes:
         processor, envoy: as the API server has them; None: there is none.
         highest: the highest revision that was ever seen.
-        revision, content: the processor's configuration and its revision, as we wrote or recognised it.
+        revision, content: the processor's configuration and its revision, as we wrote or recognised it; ``data`` is
+            what the map has of the two.
         base: the parts that Envoy rightfully has, whatever somebody else made of the map.
         ceased: those of them that are no longer wanted.
     """
@@ -48,6 +49,7 @@ class State:
     highest: int = 0
     revision: int = 0
     content: bytes = b""
+    data: bytes = b""
     base: Mapping[Part, dict[str, Any]] = field(default_factory=dict)
     ceased: Mapping[Part, Ceased] = field(default_factory=dict)
 
@@ -119,8 +121,12 @@ def wanted_parts(translation: Translation) -> dict[Subject, str]:
 def _processor_data(state: State, config: Config, content: bytes) -> tuple[int, bytes]:
     """The revision and the bytes of the processor's map: those that it has, where they say the same."""
     held = values_of(state.processor).get(PROCESSOR_KEY)
-    if content == state.content and (data := _packed(config, state.revision)) == held:
-        return state.revision, data
+    if held is not None and held == state.data:
+        # Nobody has touched it, so there is no need to read what it says.
+        if content == state.content:
+            return state.revision, held
+        revision = max(state.highest, state.revision) + 1
+        return revision, _packed(config, revision)
     found = maybe_revision(state.processor)
     if found is not None and (data := _packed(config, found)) == held:
         return found, data

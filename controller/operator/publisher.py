@@ -11,6 +11,7 @@ from controller.operator.ceasing import removal_due
 from controller.operator.failures import ClusterError, Denied, Rejected
 from controller.operator.file_secret import Secrets
 from controller.operator.packing import (
+    PROCESSOR_KEY,
     Object,
     config_map,
     envoy_parts,
@@ -201,7 +202,8 @@ class Publisher:
             written = await self._write(planned.envoy, planned)
             self._state = replace(self._state, base=planned.base, ceased=planned.ceased)
             written += await self._write(planned.processor, planned)
-            self._state = replace(self._state, revision=planned.revision, content=planned.content)
+            data = planned.processor.values[PROCESSOR_KEY]
+            self._state = replace(self._state, revision=planned.revision, content=planned.content, data=data)
         finally:
             self.idle.set()
         return written

@@ -65,8 +65,8 @@ class Operator:
         self._lookout = Lookout(cluster, metrics, self._poke)
         compiler = Compiler(store, self._lookout, settings)
         self._config = ConfigLane(compiler, self._census, self._publisher, settings, metrics, self._published)
-        self._statuses = StatusLane(store, cluster, self._events, metrics, idle=self._config.idle)
         self._feed = Feed(cluster, store, self._census, settings, self._config.poke)
+        self._statuses = StatusLane(self._feed, cluster, self._events, metrics, self._config.way)
         self._gateway = GatewayLane(cluster, settings, self._serving.revision_floor, metrics, self._statuses.offer)
         self._remains = Remains(cluster, settings)
         self._config.ahead = self._gateway.ahead

@@ -14,10 +14,10 @@ from controller.operator.failures import ClusterError
 from controller.operator.fleet import Replica, serves
 from controller.operator.lease import clock
 from controller.operator.roster import Answer, Pod, Roster, present_pods
-from extproc.config.names import OLDEST_VERSION
+from extproc.config.names import OLDEST_VERSION, VERSION
 
-#: Between two rounds of questions, seconds: just after a write, while something lags, when it has lagged for long or no
-#: pod is ready, and when all agree.
+#: Between two rounds of questions, seconds: just after a write, while something lags, when it has lagged for long, no
+#: pod is ready or an old one holds back the newest version, and when all agree.
 _AT_ONCE_S: Final = 0.1
 _LAGGING_S: Final = 0.5
 _STUCK_S: Final = 2.0
@@ -213,13 +213,17 @@ class Serving:
         except aiohttp.ClientError:
             return Answer(None, "the connection broke")
 
+    def _holds_back(self) -> bool:
+        """Whether some pod is all that what needs the newest version waits for."""
+        return (self.config_version or VERSION) < VERSION
+
     def _pause(self) -> float:
         if self._fleet is None or not self._roster.is_settled():
             return _LAGGING_S
         if not self._fleet:
             return _STUCK_S
         if all(serves(replica, self._wanted, self._wanted) for replica in self._fleet):
-            return _STUCK_S if self._troubled else _CALM_S
+            return _STUCK_S if self._troubled or self._holds_back() else _CALM_S
         lag = clock() - self._written_at
         if lag < _EAGER_FOR_S:
             return _AT_ONCE_S

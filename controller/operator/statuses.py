@@ -17,6 +17,7 @@ from controller.operator.fleet import Replica
 from controller.operator.kinds import LLM_BACKENDS, LLM_ROUTES, Kind
 from controller.operator.lease import clock
 from controller.operator.published import Published
+from controller.operator.right_of_way import RightOfWay
 
 #: Writes on their way at a time. More do not get faster: each costs the event loop over 1 ms, and the API server more.
 _CONCURRENCY: Final = 8
@@ -99,7 +100,7 @@ class _Round:
 class StatusLane:
     """Writes the statuses of the newest ``Published``; ``run`` does the work.
 
-    ``idle`` is not set while something goes on that must not wait for statuses; no write is begun then.
+    ``way`` says when: a status waits for what must not wait for it.
     ``hold_s``: how long a new part may take to reach the pods before the status says that it has not.
     """
 
@@ -109,11 +110,11 @@ class StatusLane:
         writer: Writer,
         events: Hears,
         metrics: Counts,
+        way: RightOfWay,
         *,
-        idle: asyncio.Event | None = None,
         hold_s: float = _HOLD_S,
     ) -> None:
-        self._idle = idle
+        self._way = way
         self._objects = objects
         self._writer = writer
         self._events = events
@@ -170,23 +171,20 @@ class StatusLane:
     async def _examine(self, backlog: Backlog) -> float:
         """Seconds until it is worth doing again. What comes meanwhile is no reason to begin anew: it may never end."""
         pause, counts = math.inf, Counter[tuple[str, str, str]]()
-        for index, subject in enumerate(backlog.subjects):
-            if index % _SLICE == 0:
-                await self._give_way()
+        subjects = backlog.subjects
+        for begin in range(0, len(subjects), _SLICE):
+            await asyncio.sleep(0)
+            async with self._way.turn():
                 if backlog is not self._backlog:
                     return math.inf
-            pause = min(pause, backlog.examine(subject, clock(), counts))
+                pause = min(
+                    pause, *(backlog.examine(subject, clock(), counts) for subject in subjects[begin : begin + _SLICE])
+                )
             if backlog:
                 self._work.set()
         if backlog.has_begun:
             self._metrics.objects(counts)
         return pause
-
-    async def _give_way(self) -> None:
-        """Let other tasks have a turn, and the config lane all of them."""
-        await asyncio.sleep(0)
-        if self._idle is not None:
-            await self._idle.wait()
 
     async def _write_all(self) -> None:
         """Write whatever is queued, whenever there is something."""
@@ -209,16 +207,18 @@ class StatusLane:
 
     async def _worker(self, backlog: Backlog, go: _Round) -> None:
         taken = 0
-        while backlog and not go.stopped and backlog is self._backlog:
-            if self._idle is not None and not self._idle.is_set():
-                await self._idle.wait()
-                continue
+        while self._goes_on(backlog, go):
+            async with self._way.turn():
+                # It may have been a while until then.
+                job = backlog.take(clock(), time.time()) if self._goes_on(backlog, go) else None
+                if job is not None:
+                    await self._write(job, backlog, go)
             taken += 1
-            job = backlog.take(clock(), time.time())
-            if job is not None:
-                await self._write(job, backlog, go)
-            elif taken % _SLICE == 0:
+            if taken % _SLICE == 0:
                 await asyncio.sleep(0)
+
+    def _goes_on(self, backlog: Backlog, go: _Round) -> bool:
+        return bool(backlog) and not go.stopped and backlog is self._backlog
 
     async def _write(self, job: Job, backlog: Backlog, go: _Round) -> None:
         kind, subject = _KINDS[job.subject.kind], job.subject

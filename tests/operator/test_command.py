@@ -16,7 +16,7 @@ from controller.translate import Settings as TranslateSettings
 
 
 @pytest.fixture
-def started(monkeypatch: pytest.MonkeyPatch) -> list[Settings]:
+def started(monkeypatch: pytest.MonkeyPatch, kept_logging: None) -> list[Settings]:
     """The settings of every operator that would have been started."""
     found: list[Settings] = []
 

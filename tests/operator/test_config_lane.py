@@ -4,7 +4,7 @@ import asyncio
 import base64
 import itertools
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -19,6 +19,7 @@ from controller.operator.lookout import Lookout
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
 from controller.operator.publisher import Publisher
+from controller.operator.right_of_way import RightOfWay
 from controller.operator.settings import Scope, Settings
 from controller.operator.store import Store
 from controller.translate import Translation, translate
@@ -268,21 +269,46 @@ async def test_slow_lists_are_no_reason_to_start_anew(monkeypatch: pytest.Monkey
         await eventually(stand.holds('"value":"a"'))
 
 
-async def test_statuses_may_be_written_while_a_pass_compiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They wait for the ConfigMaps alone."""
-    seen: list[bool] = []
-    async with running(leading=False) as stand:
-        compiled = translate
+async def test_statuses_give_way_to_a_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From the change on; while it compiles none is written, and as many as there are once it is done."""
+    turns: list[int] = []
+    async with running() as stand:
+        await eventually(stand.holds('"value":"a"'))
+        await quiet()
+        loop, compiled = asyncio.get_running_loop(), translate
 
         def watched(*given: Any) -> Translation:
-            seen.append(stand.lane.idle.is_set())
+            turns.append(asyncio.run_coroutine_threadsafe(turns_at_once(stand.lane.way), loop).result())
             return compiled(*given)
 
         monkeypatch.setattr("controller.operator.compiling.translate", watched)
-        stand.lane.lead()
-        await eventually(stand.holds('"value":"a"'))
+        stand.edit("b", 3)
+        turns.append(await turns_at_once(stand.lane.way))
+        await eventually(stand.holds('"value":"b"'))
+        await quiet()
+        turns.append(await turns_at_once(stand.lane.way))
 
-    assert seen == [True]
+    assert turns == [0, 0, 3]
+
+
+async def test_what_is_no_news_for_a_pass_holds_up_nobody() -> None:
+    """A standby takes no pass, and neither does a leader that does not know everything yet."""
+    async with running(leading=False) as stand:
+        stand.edit("b", 3)
+        await quiet()
+        assert await turns_at_once(stand.lane.way) == 3
+
+
+async def turns_at_once(way: RightOfWay, asked: int = 3) -> int:
+    """How many of so many status writes may be on their way now."""
+    async with AsyncExitStack() as stack:
+        for count in range(asked):
+            try:
+                async with asyncio.timeout(0.005):
+                    await stack.enter_async_context(way.turn())
+            except TimeoutError:
+                return count
+    return asked
 
 
 KEYS = ("Secret", "team-a", "keys")

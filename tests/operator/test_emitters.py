@@ -1,6 +1,7 @@
 """Every reason that the documentation explains can be met."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from controller.api.reasons import MEANINGS, Reason
 CONTROLLER = Path(__file__).parents[2] / "controller"
 
 
+@cache
 def used() -> set[str]:
     """The names of the reasons that the code refers to, other than where they are explained."""
     return {

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from controller.api.reading import subject_of
 from controller.operator.census import Census
 from controller.operator.cluster import Cluster
 from controller.operator.failures import Unreachable
@@ -65,6 +66,21 @@ async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_an_answer_to_our_own_write_may_be_the_first_to_tell_of_a_change(stand: Stand) -> None:
+    """An edit of an object whose status is just written is not overlooked, though the watch has no news of it then."""
+    known = numbered(route(), 3)
+    stand.feed.put(LLM_ROUTES, known)
+    assert stand.changes == 1
+    written = {**known, "metadata": {**known["metadata"], "resourceVersion": "4"}, "status": {}}
+    stand.feed.put(LLM_ROUTES, written)
+    assert stand.changes == 1
+    edited = {**written, "metadata": {**known["metadata"], "resourceVersion": "5", "generation": 9}}
+    stand.feed.put(LLM_ROUTES, edited)
+    assert stand.changes == 2
+    stand.feed.put(LLM_ROUTES, edited)
+    assert (stand.changes, stand.feed.get(subject_of(known))) == (2, edited)
 
 
 def found(*items: Mapping[str, Any]) -> web.Response:

@@ -3,7 +3,7 @@
 import json
 import logging
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -104,18 +104,7 @@ def test_what_is_counted_is_shown() -> None:
     assert value("objects", kind="LLMRoute", condition="Accepted", status="False") is None
 
 
-@pytest.fixture
-def restored_logging() -> Iterator[None]:
-    """Logging as it was before."""
-    root, chatter = logging.getLogger(), logging.getLogger("kopf.objects")
-    before = root.level, list(root.handlers), chatter.level
-    yield
-    root.setLevel(before[0])
-    root.handlers[:] = before[1]
-    chatter.setLevel(before[2])
-
-
-@pytest.mark.usefixtures("restored_logging")
+@pytest.mark.usefixtures("kept_logging")
 def test_a_json_line_is_one_object(capfd: pytest.CaptureFixture[str]) -> None:
     """Whatever a message holds, and with the traceback in a field."""
     logs.configure("info", "json")
@@ -132,7 +121,7 @@ def test_a_json_line_is_one_object(capfd: pytest.CaptureFixture[str]) -> None:
     assert "ValueError: x" in line["exception"]
 
 
-@pytest.mark.usefixtures("restored_logging")
+@pytest.mark.usefixtures("kept_logging")
 def test_a_text_line_cannot_be_forged(capfd: pytest.CaptureFixture[str]) -> None:
     """A name with a newline or an escape sequence stays in its line; a long one is cut."""
     logs.configure("debug", "text")

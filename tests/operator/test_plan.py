@@ -39,6 +39,7 @@ def carried_out(planned: Plan, state: State) -> State:
         highest=max(state.highest, planned.revision),
         revision=planned.revision,
         content=planned.content,
+        data=planned.processor.values[PROCESSOR_KEY],
         base=planned.base,
         ceased=planned.ceased,
     )
@@ -83,6 +84,14 @@ def test_a_change_raises_the_revision_by_one() -> None:
 
     for state in (first, found(first)):
         assert plan(state, meaning("b"), SETTINGS, 9, None).revision == 2
+
+
+@pytest.mark.parametrize("model", ["a", "b"])
+def test_who_wrote_it_plans_what_others_would(model: str) -> None:
+    """What one knows of one's own last write spares the reading of it, and nothing else."""
+    first = carried_out(plan(State(), meaning("a"), SETTINGS, 0, None), State())
+
+    assert plan(first, meaning(model), SETTINGS, 9, None) == plan(found(first), meaning(model), SETTINGS, 9, None)
 
 
 @pytest.mark.parametrize(

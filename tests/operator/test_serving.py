@@ -279,6 +279,21 @@ async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(extprocs:
     assert one.agreed == [VERSION, OLDEST_VERSION, VERSION]
 
 
+async def test_the_last_old_pod_is_missed_soon(extprocs: Extprocs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything may wait for it to go, so the calm in which all serve what they should is no calm."""
+    for name, seconds in (("_CALM_S", 3600.0), ("_STUCK_S", 0.05), ("_PODS_S", 0.0)):
+        monkeypatch.setattr(f"controller.operator.serving.{name}", seconds)
+    extprocs.add("new", 1)
+    extprocs.add("old", 1)
+    extprocs.answer("old", b'{"revision": 1}')
+    async with asking(extprocs) as one:
+        await eventually(lambda: one.told)
+        extprocs.objects.pop()
+        await eventually(lambda: len(one.agreed) == 2)
+
+    assert (one.agreed, one.told[0]) == ([OLDEST_VERSION, VERSION], (("new", 1), ("old", 1)))
+
+
 def test_a_pod_that_has_just_come_is_left_out_until_it_answers() -> None:
     """Being ready a moment before it can be asked is nothing to report; for seconds, it is."""
     roster = Roster()

@@ -17,6 +17,7 @@ from controller.operator.fleet import Replica
 from controller.operator.kinds import Kind
 from controller.operator.metrics import Metrics
 from controller.operator.published import Published
+from controller.operator.right_of_way import RightOfWay
 from controller.operator.statuses import StatusLane
 from tests.support.api_objects import route, rule
 from tests.support.published_passes import Object, Objects, live, one_backend, one_route, published
@@ -44,7 +45,8 @@ class Lane:
         self.metrics = Metrics()
         self.idle = asyncio.Event()
         self.idle.set()
-        self.lane = StatusLane(objects, objects, self.events, self.metrics, idle=self.idle, hold_s=hold_s)
+        self.way = RightOfWay(self.idle, alone_s=30.0)
+        self.lane = StatusLane(objects, objects, self.events, self.metrics, self.way, hold_s=hold_s)
         self.last: Published | None = None
 
     def offer(self, revision: int, **more: Any) -> None:
@@ -272,18 +274,19 @@ async def test_a_newer_pass_replaces_what_waits() -> None:
         assert await one.quiet() < 101 + 40
 
 
-async def test_statuses_wait_for_what_is_more_urgent() -> None:
-    """While a pass is going on no status is begun; what its result makes out of date is not written at all."""
+@pytest.mark.parametrize("is_due", [True, False], ids=["a change is due", "a ConfigMap is written"])
+async def test_statuses_wait_for_what_is_more_urgent(*, is_due: bool) -> None:
+    """While a pass is due, or goes on, no status is begun; what its result makes out of date is not written at all."""
     many = [one_route(f"m{i}", name=f"route-{i}") for i in range(40)]
     async with lane(server=Slow(*many, one_backend())) as one:
         one.serve(1)
         one.offer(1)
         await eventually(lambda: len(one.objects.writes) > 5)
-        one.idle.clear()
+        (one.way.due if is_due else one.idle.clear)()
         begun = await one.quiet()
         assert begun < 41
         assert await one.quiet() == begun
-        one.idle.set()
+        (one.way.done if is_due else one.idle.set)()
         assert await one.quiet() == 41
 
 
