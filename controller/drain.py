@@ -3,7 +3,8 @@
 Envoy ends at once on SIGTERM, and its image has nothing in it that could ask it to do better. Kubernetes tells all
 containers of a pod at the same moment. So this one, on its own SIGTERM, makes Envoy say to its clients and its load
 balancers that it is leaving, while a preStop hook of Envoy waits for ``GET /drained``. The answer, and with it SIGTERM
-for Envoy, comes when nothing is under way any more. The page changes nothing, so it does not matter who asks for it.
+for Envoy, comes when nothing is under way and nothing new has come for a while. The page changes nothing, so it does
+not matter who asks for it.
 """
 
 import argparse
@@ -21,8 +22,11 @@ from typing import Any
 
 _ASK_S = 5.0
 _POLL_S = 0.5
+#: Without a new request, until Envoy may end.
+_QUIET_S = 1.0
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_ACTIVE = "/stats?filter=^http%5C.llmroute%5C.downstream_rq_active$&format=json"
+_ACTIVE, _TOTAL = "downstream_rq_active", "downstream_rq_total"
+_STATS = f"/stats?filter=^http%5C.llmroute%5C.({_ACTIVE}|{_TOTAL})$&format=json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,14 @@ class Limits:
     signal_s: float = 15.0
 
 
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """How many are under way, and how many there have been in all."""
+
+    active: int
+    total: int
+
+
 class Envoy:
     """Its admin interface. Every method raises ``OSError`` or ``HTTPException`` when it does not answer."""
 
@@ -51,10 +63,11 @@ class Envoy:
         """From now on it is not ready, and every answer asks its client to come back on another connection."""
         self._ask("POST", "/healthcheck/fail")
 
-    def active_requests(self) -> int:
-        """Requests of clients that are under way."""
-        found = json.loads(self._ask("GET", _ACTIVE))
-        return sum(int(stat.get("value", 0)) for stat in found.get("stats", ()))
+    def requests(self) -> Requests:
+        """Those of clients."""
+        found = json.loads(self._ask("GET", _STATS)).get("stats", ())
+        counts = {str(stat["name"]).rpartition(".")[2]: int(stat["value"]) for stat in found if "value" in stat}
+        return Requests(counts.get(_ACTIVE, 0), counts.get(_TOTAL, 0))
 
     def _ask(self, method: str, path: str) -> bytes:
         connection = HTTPConnection(self._host, self._port, timeout=_ASK_S)
@@ -80,22 +93,29 @@ class Drain:
             self._done.wait(self._limits.most_s)
 
     def carry_out(self) -> str:
-        """After the signal: have Envoy leave, and say how that went. Takes at most the limit."""
-        began = time.monotonic()
-        asked, left = False, 0
+        """After the signal: have Envoy leave, and say how that went. Takes at most the limit.
+
+        It may end when nothing is under way and nothing new has come for a while: a load balancer that is slower to
+        notice than the least time still sends requests here.
+        """
+        began = quiet_since = time.monotonic()
+        asked, left, total = False, 0, -1
         try:
-            while (passed := time.monotonic() - began) < self._limits.most_s:
+            while (now := time.monotonic()) - began < self._limits.most_s:
                 try:
                     if not asked:
                         self._envoy.leave()
                         asked = True
-                    left = self._envoy.active_requests()
+                    found = self._envoy.requests()
+                    left, came, total = found.active, found.total != total, found.total
                 except ConnectionRefusedError:
                     return "Envoy is gone"
                 except (OSError, HTTPException, ValueError):
                     # A busy machine: an Envoy that is slow to answer has requests to finish.
-                    left = max(left, 1)
-                if not left and passed >= self._limits.least_s:
+                    left, came = max(left, 1), True
+                if left or came:
+                    quiet_since = now
+                elif now - began >= self._limits.least_s and now - quiet_since >= _QUIET_S:
                     break
                 time.sleep(_POLL_S)
         finally:

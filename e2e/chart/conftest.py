@@ -2,18 +2,20 @@
 
 import itertools
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
+from e2e.support.api import Object
 from e2e.support.control_plane import ControlPlane, running_control_plane
 from e2e.support.helm import HELM_4, RELEASES, NoHelm, Release, find_helm
 from e2e.support.pod_node import running_node, why_no_node
 from e2e.support.pods import PodHost, running_pods
 from e2e.support.programs import SHORTLY, NoControlPlane, Programs, building, find_programs
 from e2e.support.release import CHART, Installed, release
+from tests.support.waiting import until
 
 _NUMBERS = itertools.count(1)
 #: Makes a release in a namespace of its own; with another helm than 4 if that is given.
@@ -78,6 +80,20 @@ def new_release(plane: ControlPlane, host: PodHost, tmp_path_factory: pytest.Tem
         return release(plane, host, tmp_path_factory.mktemp("release"), f"c{next(_NUMBERS)}", version)
 
     return new
+
+
+@contextmanager
+def defined(plane: ControlPlane, definitions: Sequence[Object]) -> Iterator[None]:
+    """Kinds of others, for a while; until they are gone, as the next test may have others by the same name."""
+    api, kind = plane.admin, "CustomResourceDefinition"
+    names = [each["metadata"]["name"] for each in definitions]
+    plane.define(definitions)
+    try:
+        yield
+    finally:
+        for name in names:
+            api.delete(kind, None, name)
+        until(lambda: not any(api.maybe_get(kind, None, name) for name in names), f"{names} stay", 60)
 
 
 def _is_ours(item: pytest.Item) -> bool:

@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 
 from e2e.chart.conftest import NewRelease
+from e2e.support.accounts import make_namespace
 from e2e.support.release import Installed, routed
-from e2e.support.stand import running_provider
+from e2e.support.stand import placed, running_provider
 from e2e.support.status import until_says
 from tests.support.sdk import sdk, user
+from tests.support.waiting import until
 
 WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
 COMPONENTS = ("operator", "extproc", "envoy")
@@ -49,6 +51,24 @@ def test_helm_test(gateway: Installed, url: str) -> None:
     assert "Succeeded" in gateway.helm("test", gateway.name)
     [log] = gateway.host.folder.glob(f"{gateway.namespace}_{gateway.name}-test_*/models.log")
     assert log.read_text() == "1 models: m\n"
+
+
+def test_a_namespace_that_comes_later_is_served(gateway: Installed, url: str) -> None:
+    """The chart's own scope is the whole cluster: routes of any namespace, from when they come until they go."""
+    name = f"{gateway.namespace}-later"
+    make_namespace(gateway.api, name)
+    with running_provider("late") as upstream, sdk(url) as client:
+        documents = placed(name, routed(gateway.provider(upstream.port), "late-model", "late"))
+        gateway.kubectl.apply(documents)
+        try:
+            until_says(gateway.api, "LLMRoute", name, "to-late", {**WRITTEN, "Serving": "True"}, 30)
+            gateway.until_served(url, "late-model")
+            answer = client.chat.completions.create(model="late-model", messages=user("hello"))
+            assert answer.choices[0].message.content == "late:late-model"
+        finally:
+            for kind in ("LLMRoute", "LLMBackend"):
+                gateway.api.delete_all(kind, name)
+        until(lambda: [each.id for each in client.models.list()] == ["m"], "the route that went is still listed")
 
 
 def test_nothing_is_refused(gateway: Installed, url: str) -> None:

@@ -6,12 +6,15 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 
 from e2e.chart.conftest import NewRelease
 from e2e.support.release import CHART, Installed
+from tests.support.waiting import until
 
 _README = CHART.parents[1] / "README.md"
 _HEADING = "On a cluster"
@@ -28,14 +31,16 @@ def commands() -> str:
 
 @pytest.fixture
 def cluster(new_release: NewRelease) -> Iterator[Installed]:
-    """With no release of ours on it; whatever the commands install is taken away."""
+    """With no release of ours on it; whatever the commands install is taken away, as it would serve other tests too."""
     with new_release() as made:
-        yield made
-        for each in made.helm("list", "--all-namespaces", "--short").split():
-            listed = made.helm("list", "--all-namespaces", "--filter", f"^{each}$", "--output", "yaml")
-            found = re.search(r"namespace: (\S+)", listed)
-            assert found is not None
-            made.helm.run("uninstall", each, f"--namespace={found[1]}")
+        try:
+            yield made
+        finally:
+            listed = yaml.safe_load(made.helm("list", "--all-namespaces", "--output", "yaml"))
+            for each in listed:
+                replace(made.helm, namespace=each["namespace"])("uninstall", each["name"])
+            made.kubectl.run("delete", "llmroutes,llmbackends", "--all", "--all-namespaces")
+            until(lambda: not made.host.all_pods(), "pods stay", 60)
 
 
 def test_the_commands_run(cluster: Installed, tmp_path: Path) -> None:

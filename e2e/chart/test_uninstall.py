@@ -5,31 +5,13 @@ import pytest
 from e2e.chart.conftest import NewRelease
 from e2e.conftest import Tell
 from e2e.support.helm import HELM_4, RELEASES, Release
-from e2e.support.release import SMALL, Installed, routed
+from e2e.support.release import SMALL, routed
 from e2e.support.stand import running_provider
 from e2e.support.status import until_says
 from tests.support.sdk import sdk, user
 from tests.support.waiting import until
 
 WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
-#: What a namespace has from Kubernetes itself, and what tells of the past.
-_KUBERNETES = (
-    "configmap/kube-root-ca.crt",
-    "serviceaccount/default",
-    "secret/default-token-",
-    "event/",
-    "event.events",
-)
-
-
-def left(release: Installed) -> set[str]:
-    """All objects of the namespace that somebody made, as ``kind/name``, and of the release elsewhere."""
-    kinds = release.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
-    listed = release.kubectl("get", ",".join(kinds), "--output=name", "--ignore-not-found").split()
-    everywhere = "clusterroles,clusterrolebindings,roles,rolebindings"
-    label = f"app.kubernetes.io/instance={release.name}"
-    listed += release.kubectl("get", everywhere, "--all-namespaces", f"--selector={label}", "--output=name").split()
-    return {each for each in listed if not each.startswith(_KUBERNETES)}
 
 
 @pytest.mark.parametrize("version", RELEASES, ids=lambda release: f"helm {release.version}")
@@ -41,7 +23,7 @@ def test_nothing_stays(new_release: NewRelease, tell: Tell, version: Release) ->
         gateway.until_rolled_out()
         gateway.kubectl.apply(routes)
         until_says(gateway.api, "LLMRoute", gateway.namespace, "to-one", WRITTEN, 30)
-        made = left(gateway)
+        made = gateway.left()
         url = gateway.url()
         gateway.until_served(url, "m")
         with sdk(url) as client:
@@ -50,7 +32,7 @@ def test_nothing_stays(new_release: NewRelease, tell: Tell, version: Release) ->
         assert gateway.uninstall().code == 0
         gateway.until_gone()
         ours = {"llmroute.aigateway.envoyproxy.io/to-one", "llmbackend.aigateway.envoyproxy.io/one"}
-        until(lambda: left(gateway) == ours, f"left: {left(gateway) - ours}", 45)
+        until(lambda: gateway.left() == ours, f"left: {gateway.left() - ours}", 45)
         assert gateway.kubectl("get", "crds", "--output=name").count("aigateway.envoyproxy.io") == 2
 
         if version is HELM_4:

@@ -13,7 +13,7 @@ from e2e.support.api import Api
 from e2e.support.control_plane import ControlPlane
 from e2e.support.operators import ACCOUNT, Operator, running_operator
 from e2e.support.stand import placed
-from e2e.support.status import conditions, until_object, until_says
+from e2e.support.status import until_says
 from tests.support.gateway import backend, route, rule
 from tests.support.waiting import until
 
@@ -82,7 +82,7 @@ def _denied(operator: Operator) -> float:
 
 
 def test_a_kind_that_may_not_be_read_any_more(control_plane: ControlPlane, namespace: str, tmp_path: Path) -> None:
-    """What is known of Services is used for a moment, as who decides on rights may be away; nobody knows after a restart."""
+    """What is known of Services is used for a moment, since the judge of rights may be away; a restart forgets it."""
     api = control_plane.admin
     rights = grant(api, "cluster-wide.yaml", {"llmroute-system": namespace})
 

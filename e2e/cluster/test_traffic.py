@@ -64,7 +64,7 @@ def test_a_life(stand: Stand, namespace: str, kubectl: Kubectl, one: Upstream, t
 
     kubectl("delete", "llmb", "one")
     kubectl("delete", "llmb", "two")
-    refused = stand.until_answers(model, 503)
+    refused = stand.until_answers(model, 503, "one")
     assert '"one"' in refused.message
     broken = until_says(api, "LLMRoute", namespace, "route", {"Accepted": "True", "ResolvedRefs": "False"})
     resolved = conditions(broken)["ResolvedRefs"]

@@ -1,5 +1,6 @@
 """What the API server was asked, and by whom: its own audit log."""
 
+import heapq
 import json
 import threading
 from dataclasses import dataclass
@@ -41,23 +42,34 @@ class Request:
 
 
 class AuditLog:
-    """Read as it grows, from any thread."""
+    """Read as it grows, from any thread. Each line is looked at once, however often one asks."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._read = 0
-        self._found: list[Request] = []
+        self._count = 0
+        #: By account; each with its place in the log.
+        self._found: dict[str, list[tuple[int, Request]]] = {}
         self._lock = threading.Lock()
 
-    def requests(self) -> list[Request]:
-        """All that were answered so far, in order."""
+    def requests(self, *accounts: str) -> list[Request]:
+        """What these accounts (``NAMESPACE/NAME``) were answered so far, in order."""
         with self._lock:
-            with self.path.open("rb") as log:
-                log.seek(self._read)
-                lines = log.read().split(b"\n")[:-1]  # a line that is being written has no end yet
-            self._read += sum(len(line) + 1 for line in lines)
-            self._found += [_request(json.loads(line)) for line in lines]
-            return list(self._found)
+            self._read_on()
+            found = [self._found.get(account, []) for account in accounts]
+            return [request for _, request in heapq.merge(*found)]
+
+    def _read_on(self) -> None:
+        if not self.path.exists():  # it begins with the first request
+            return
+        with self.path.open("rb") as log:
+            log.seek(self._read)
+            lines = log.read().split(b"\n")[:-1]  # a line that is being written has no end yet
+        self._read += sum(len(line) + 1 for line in lines)
+        for line in lines:
+            request = _request(json.loads(line))
+            self._found.setdefault(request.account, []).append((self._count, request))
+            self._count += 1
 
 
 def _request(entry: Any) -> Request:

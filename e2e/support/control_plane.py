@@ -82,7 +82,7 @@ class ControlPlane:
 
     def requests(self, *accounts: str) -> list[Request]:
         """What service accounts (``NAMESPACE/NAME``) have asked and been answered so far, in order."""
-        return [each for each in self.audit.requests() if each.account in accounts]
+        return self.audit.requests(*accounts)
 
     def kubeconfig(self, path: Path, token: str | Path, url: str | None = None, namespace: str = "default") -> Path:
         """Write one for a token, or for a file that has it; ``url`` is another way to this server."""

@@ -3,15 +3,17 @@
 import json
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controller.chart import CONFIG_DIRECTORY
 from controller.standalone.probes import free_port
 from controller.translate.envoy.processor import EXTPROC_CLUSTER
 from e2e.support.kubelet import Kubelet, Volume
+from e2e.support.private_mount import etc_mount
 from e2e.support.process import Process
 from tests.support.running_envoy import RunningEnvoy, envoy_on
 from tests.support.waiting import until
@@ -54,6 +56,30 @@ class ExtprocPod:
         return revision
 
 
+@dataclass(frozen=True, slots=True)
+class Starter:
+    """Starts processors at the ``places`` that Envoy knows of. ``flags`` are theirs; an address has one at a time."""
+
+    kubelet: Kubelet
+    folder: Path
+    grpc: int
+    admin: int
+    places: Sequence[str]
+    flags: Sequence[str]
+
+    def start(self, name: str, address: str, *flags: str, environment: Mapping[str, str] | None = None) -> ExtprocPod:
+        """On volumes of its own; the API server does not hear of it. Returns when its volumes have something."""
+        volume = self.kubelet.mount(EXTPROC_MAP, self.folder / f"{name}-volume")
+        credentials = self.kubelet.mount(CREDENTIALS, self.folder / f"{name}-credentials", "Secret")
+        volume.wait()
+        credentials.wait()
+        command: list[str | Path] = [sys.executable, "-m", "extproc", "--config", volume.mount / "config.yaml"]
+        command += ["--listen", f"{address}:{self.grpc}", "--admin", f"{address}:{self.admin}"]
+        command += ["--credentials", credentials.mount, "--shutdown-grace", "0", "--drain-timeout", "2"]
+        process = Process(name, [*command, *self.flags, *flags], self.folder, environment)
+        return ExtprocPod(name, address, self.admin, volume, credentials, process)
+
+
 @dataclass
 class DataPlane:
     """Envoy and the processors behind it."""
@@ -61,11 +87,17 @@ class DataPlane:
     envoy: RunningEnvoy
     envoy_volume: Volume
     pods: list[ExtprocPod]
+    starter: Starter
 
     @property
     def base_url(self) -> str:
         """For clients, without ``/v1``."""
         return f"http://127.0.0.1:{self.envoy.port}"
+
+    def until_healthy(self, processors: int) -> None:
+        """Returns when Envoy sees so many."""
+        healthy = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
+        until(lambda: self.envoy.stat(healthy) == processors, f"Envoy does not see {processors} processors")
 
 
 def admin_port() -> int:
@@ -75,16 +107,25 @@ def admin_port() -> int:
 
 @contextmanager
 def running_data_plane(
-    kubelet: Kubelet, folder: Path, admin: int, pods: int = 1, log_level: str = "info"
+    kubelet: Kubelet,
+    folder: Path,
+    admin: int,
+    pods: int = 1,
+    log_level: str = "info",
+    *,
+    spare: int = 0,
+    mounted: bool = False,
 ) -> Iterator[DataPlane]:
-    """Starts when both ConfigMaps are there, as their pods would, and is entered when all of it is ready."""
-    grpc = free_port()
+    """Starts when both ConfigMaps are there, as their pods would, and is entered when all of it is ready.
+
+    ``spare``: addresses of processors that a test starts; ``mounted``: Envoy has its volume where the chart mounts it.
+    """
     with ExitStack() as stack:
         sources = ("ConfigMap", ENVOY_MAP), ("Secret", ENVOY_SECRETS)
         envoy_volume = kubelet.project(folder / "envoy-volume", *sources)
-        addresses = [f"127.0.0.{_FIRST_ADDRESS + index}" for index in range(pods)]
-        flags = ("--log-level", log_level)
-        made = [_start(kubelet, folder, f"extproc-{i}", at, (grpc, admin), flags) for i, at in enumerate(addresses)]
+        addresses = [f"127.0.0.{_FIRST_ADDRESS + index}" for index in range(pods + spare)]
+        starter = Starter(kubelet, folder, free_port(), admin, addresses, ("--log-level", log_level))
+        made = [starter.start(f"extproc-{i}", at) for i, at in enumerate(addresses[:pods])]
         for pod in made:
             stack.callback(pod.process.close)
         for pod in made:
@@ -92,23 +133,13 @@ def running_data_plane(
             kubelet.add_pod(pod.name, "extproc", pod.address)
         envoy_volume.wait()
         (folder / "envoy").mkdir()
-        places = (f"{address}:{grpc}" for address in addresses)
-        envoy = stack.enter_context(envoy_on(folder / "envoy", envoy_volume.mount, "yaml", *places))
+        at, within = envoy_volume.mount, list[str]()
+        if mounted:
+            at = Path(CONFIG_DIRECTORY)
+            within = etc_mount(envoy_volume.mount, at, folder / "envoy" / "etc")
+        workers = (f"{address}:{starter.grpc}" for address in addresses)
+        envoy = stack.enter_context(envoy_on(folder / "envoy", at, "yaml", *workers, within=within))
         kubelet.add_pod("envoy-0", "envoy", "127.0.0.1")
-        healthy = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
-        until(lambda: envoy.stat(healthy) == pods, "Envoy does not see the processors")
-        yield DataPlane(envoy, envoy_volume, made)
-
-
-def _start(
-    kubelet: Kubelet, folder: Path, name: str, address: str, ports: tuple[int, int], flags: Sequence[str]
-) -> ExtprocPod:
-    volume = kubelet.mount(EXTPROC_MAP, folder / f"{name}-volume")
-    credentials = kubelet.mount(CREDENTIALS, folder / f"{name}-credentials", "Secret")
-    volume.wait()
-    credentials.wait()
-    grpc, admin = ports
-    command: list[str | Path] = [sys.executable, "-m", "extproc", "--config", volume.mount / "config.yaml"]
-    command += ["--listen", f"{address}:{grpc}", "--admin", f"{address}:{admin}"]
-    command += ["--credentials", credentials.mount, "--shutdown-grace", "0", "--drain-timeout", "2", *flags]
-    return ExtprocPod(name, address, admin, volume, credentials, Process(name, command, folder))
+        data = DataPlane(envoy, envoy_volume, made, starter)
+        data.until_healthy(pods)
+        yield data

@@ -16,6 +16,8 @@ from tests.support.configmap_volume import ConfigMapVolume
 from tests.support.waiting import until
 
 _RETRY_S = 0.1
+#: In a pod's finalizers while it ends.
+_KEPT = "e2e.llmroute.io/ending"
 
 
 class Source:
@@ -184,6 +186,12 @@ class Kubelet:
 
     def remove_pod(self, name: str) -> None:
         """The pod is gone at once."""
+        self.api.merge("Pod", self.namespace, name, {"metadata": {"finalizers": None}})
+        self.api.delete("Pod", self.namespace, name)
+
+    def end_pod(self, name: str) -> None:
+        """The pod is being deleted, and there until ``remove_pod`` says that its containers have ended."""
+        self.api.merge("Pod", self.namespace, name, {"metadata": {"finalizers": [_KEPT]}})
         self.api.delete("Pod", self.namespace, name)
 
     def annotations(self, name: str) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """The operator as a process of its own, under a ServiceAccount and no more rights than that has."""
 
+import ipaddress
+import itertools
 import json
 import os
 import signal
@@ -17,6 +19,7 @@ from e2e.support.process import Process
 from tests.support.waiting import until
 
 ACCOUNT = "llmroute-controller"
+_NUMBERS = itertools.count()
 
 
 class Operator(Process):
@@ -37,12 +40,13 @@ class Operator(Process):
         self.plane = plane
         self.account = account
         self.namespace = account.partition("/")[0]
-        self.http = free_port()
+        # At an address of its own: at 127.0.0.1 somebody else's connection may take the port before it does.
+        self.http = f"{_own_address(next(_NUMBERS))}:{free_port()}"
         self.token = folder / f"{name}.token"
         self.renew_token()
         config = plane.kubeconfig(folder / f"{name}.kubeconfig", self.token, url, self.namespace)
         command = [sys.executable, "-m", "controller", "operator", "--kubeconfig", str(config)]
-        command += ["--own-namespace", self.namespace, "--identity", name, "--http", f"127.0.0.1:{self.http}"]
+        command += ["--own-namespace", self.namespace, "--identity", name, "--http", self.http]
         # The upstreams of these runs are on this machine.
         command += ["--local-endpoints", *flags]
         super().__init__(name, command, folder)
@@ -57,7 +61,7 @@ class Operator(Process):
     def page(self, path: str) -> tuple[int, str]:
         """A page of its own; status 0 while nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http}{path}", timeout=5) as found:
+            with urllib.request.urlopen(f"http://{self.http}{path}", timeout=5) as found:
                 return found.status, found.read().decode()
         except urllib.error.HTTPError as error:
             with error:
@@ -107,6 +111,11 @@ def running_operator(
         operator.close()
     assert "Traceback" not in operator.log, operator.log[-6000:]
     assert [line for line in operator.log.splitlines() if not _is_record(line)] == []
+
+
+def _own_address(number: int) -> str:
+    """One of loopback's 16 million, that no other test of this machine has."""
+    return str(ipaddress.IPv4Address("127.64.0.0") + (os.getpid() % 8192) * 256 + number % 250 + 1)
 
 
 def _is_record(line: str) -> bool:

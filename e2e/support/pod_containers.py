@@ -1,6 +1,7 @@
 """A container of a pod spec as a process: its command, its environment, and the file system that it sees."""
 
 import re
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -32,11 +33,19 @@ class Image:
     programs: Mapping[str, str] = field(default_factory=dict)
 
 
-def _python_image() -> Image:
+def copy_code(folder: Path) -> Path:
+    """Our packages as they are now, below ``folder``: nobody's image changes while a checkout is being edited."""
+    made = folder / "code"
+    for name in ("controller", "extproc"):
+        shutil.copytree(_REPO / name, made / name)
+    return made
+
+
+def _python_image(code: Path) -> Image:
     path = f"{sys.prefix}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     # The code is compiled already, and a read-only root takes no byte code.
     environment = {"PATH": path, "PYTHONPATH": "/app", "PYTHONDONTWRITEBYTECODE": "1", "HOME": "/"}
-    return Image(environment, {sys.prefix: sys.prefix, sys.base_prefix: sys.base_prefix, "/app": str(_REPO)})
+    return Image(environment, {sys.prefix: sys.prefix, sys.base_prefix: sys.base_prefix, "/app": str(code)})
 
 
 def _envoy_image() -> Image:
@@ -45,10 +54,10 @@ def _envoy_image() -> Image:
     return Image({"PATH": "/usr/local/bin:/usr/bin:/bin"}, {envoy: envoy}, programs)
 
 
-def image_of(container: Object) -> Image:
-    """Envoy's by its name, else the one that has Python and us."""
+def image_of(container: Object, code: Path) -> Image:
+    """Envoy's by its name, else the one that has Python and us, from ``code``."""
     repository = container["image"].partition("@")[0].rpartition("/")[2].partition(":")[0]
-    return _envoy_image() if repository.startswith("envoy") else _python_image()
+    return _envoy_image() if repository.startswith("envoy") else _python_image(code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +75,12 @@ class Maker:
     sources: Sources
     volumes: Volumes
     folder: Path
+    code: Path
     services: Mapping[str, str] = field(default_factory=dict)
 
     def prepare(self, pod: Object, container: Object) -> Prepared:
         """Raises ``NotThere`` when its environment refers to what is missing."""
-        image = image_of(container)
+        image = image_of(container, self.code)
         environment = {**self.services, **self._environment(pod, container)}
         if not container.get("command"):
             raise NotThere(f"{container['name']} has no command, and its image was never built")

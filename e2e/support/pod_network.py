@@ -9,6 +9,7 @@ import itertools
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from e2e.support.api import Object
@@ -55,6 +56,12 @@ class Network:
         found = int(listening.getsockname()[1])
         self._background.run(self._relay(("127.0.0.1", found), listening, self._to_service(namespace, service, port)))
         return found
+
+    def open_path(self, namespace: str, service: str, port: int | str, path: Path) -> None:
+        """The same by a Unix socket, which is made."""
+        listening = socket.socket(socket.AF_UNIX)
+        listening.bind(str(path))
+        self._background.run(self._relay((str(path), 0), listening, self._to_service(namespace, service, port)))
 
     def changed(self) -> None:
         """Listen on the addresses of all Services; on those that are gone, no more."""

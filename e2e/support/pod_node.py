@@ -26,11 +26,13 @@ from tests.support.waiting import until
 GATEWAY = "10.1.0.1"
 _UNSHARE = ["unshare", "--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child"]
 _START_S = 20.0
+#: Said, because a bridge without one takes a pod's: when that pod goes, the others write to nobody for a while.
+_BRIDGE_ADDRESS = "02:00:00:00:00:01"
 _BRIDGE = f"""
 mount -t tmpfs run /run
 mkdir -p /run/netns
 ip link set lo up
-ip link add pods type bridge
+ip link add pods address {_BRIDGE_ADDRESS} type bridge
 ip address add {GATEWAY}/16 dev pods
 ip link set pods up
 """

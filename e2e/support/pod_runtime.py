@@ -113,8 +113,11 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the tests, which then take this down in order
     runtime = Runtime()
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
-        listener.bind(sys.argv[1])
+        path = Path(sys.argv[1])
+        made = path.with_suffix(".new")
+        listener.bind(str(made))
         listener.listen(64)
+        made.rename(path)  # where it is, it takes connections
         is_first = True
         while True:
             connection, _ = listener.accept()

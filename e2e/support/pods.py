@@ -13,7 +13,7 @@ from typing import Any
 
 from e2e.support.api import PLACES, Api, Object, Refused
 from e2e.support.mirror import Mirror
-from e2e.support.pod_containers import Maker
+from e2e.support.pod_containers import Maker, copy_code
 from e2e.support.pod_life import Container
 from e2e.support.pod_network import Network
 from e2e.support.pod_node import GATEWAY, Node
@@ -112,7 +112,7 @@ class RunningPod:
 
     def _work(self, network: tuple[str, str]) -> None:
         volumes = Volumes(self._host.sources, self._folder / "volumes")
-        maker = Maker(self._host.sources, volumes, self._folder, _VARIABLES)
+        maker = Maker(self._host.sources, volumes, self._folder, self._host.code, _VARIABLES)
         spec = self._newest["spec"]
         for first in spec.get("initContainers") or ():
             self._run_first(network, first, volumes, maker)
@@ -214,6 +214,7 @@ class PodHost:
 
     def __init__(self, api: Api, node: Node, folder: Path) -> None:
         self.api, self.node, self.folder = api, node, folder
+        self.code = copy_code(folder)
         #: What went wrong in its threads; a test's end should find none.
         self.faults: list[BaseException] = []
         self._pods: dict[str, RunningPod] = {}

@@ -31,6 +31,14 @@ SMALL: Mapping[str, Any] = {
 _LIMIT_S = 90.0
 #: Envoy takes the workers in turn; none of the tests has as many.
 _IN_A_ROW = 10
+#: What a namespace has from Kubernetes itself, and what tells of the past.
+_KUBERNETES = (
+    "configmap/kube-root-ca.crt",
+    "serviceaccount/default",
+    "secret/default-token-",
+    "event/",
+    "event.events",
+)
 #: This server keeps no CEL rules, and refuses them in a server-side apply; helm 4 applies so unless it is told not to.
 _OLD_SERVER_FLAGS = ("--server-side=false",)
 
@@ -56,13 +64,15 @@ class Installed:
         """The operator's, as ``NAMESPACE/NAME``."""
         return f"{self.namespace}/{self.name}-operator"
 
-    def install(self, values: Object, chart: Path = CHART) -> str:
-        """``helm install``; returns at once, before the pods run. What helm printed."""
-        return self.helm("install", self.name, str(chart), "--create-namespace", *self.flags, *self._values(values))
+    def install(self, values: Object, chart: Path = CHART, *more: str) -> str:
+        """``helm install``; without ``--wait`` returns at once, before the pods run. What helm printed."""
+        flags = ("--create-namespace", *self.flags, *more)
+        return self.helm("install", self.name, str(chart), *flags, *self._values(values))
 
-    def upgrade(self, values: Object, chart: Path = CHART) -> str:
-        """``helm upgrade`` to these values alone; returns at once."""
-        return self.helm("upgrade", self.name, str(chart), "--reset-values", *self.flags, *self._values(values))
+    def upgrade(self, values: Object, chart: Path = CHART, *more: str) -> str:
+        """``helm upgrade`` to these values alone; without ``--wait`` returns at once."""
+        flags = ("--reset-values", *self.flags, *more)
+        return self.helm("upgrade", self.name, str(chart), *flags, *self._values(values))
 
     def rollback(self, revision: int) -> str:
         """``helm rollback``; returns at once."""
@@ -93,6 +103,18 @@ class Installed:
     def until_gone(self, limit_s: float = _LIMIT_S) -> None:
         """Returns when no pod of the namespace runs any more."""
         until(lambda: not self._all_pods(), "pods stay", limit_s)
+
+    def left(self, *namespaces: str) -> set[str]:
+        """What somebody made in its namespace, or in these, and the release elsewhere, as ``kind/name``."""
+        kinds = self.kubectl("api-resources", "--namespaced", "--verbs=list", "--output=name").split()
+        listed: list[str] = []
+        for namespace in namespaces or (self.namespace,):
+            every = ("get", ",".join(kinds), "--output=name", "--ignore-not-found", f"--namespace={namespace}")
+            listed += self.kubectl(*every).split()
+        everywhere = "clusterroles,clusterrolebindings,roles,rolebindings"
+        label = f"app.kubernetes.io/instance={self.name}"
+        listed += self.kubectl("get", everywhere, "--all-namespaces", f"--selector={label}", "--output=name").split()
+        return {each for each in listed if not each.startswith(_KUBERNETES)}
 
     def url(self) -> str:
         """Of the gateway's Service, for clients on this machine, without ``/v1``."""

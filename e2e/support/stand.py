@@ -113,8 +113,13 @@ def running_stand(
     url: str | None = None,
     pods: int = 1,
     log_level: str = "info",
+    spare: int = 0,
+    mounted: bool = False,
 ) -> Iterator[Stand]:
-    """All of it, ready. ``flags`` are the operator's, ``url`` is its way to the API server, ``log_level`` the pods'."""
+    """All of it, ready. ``flags`` are the operator's, ``url`` is its way to the API server, ``log_level`` the pods'.
+
+    ``spare`` and ``mounted`` are the data plane's.
+    """
     with ExitStack() as stack:
         make_namespace(plane.admin, namespace)
         granted = grant(plane.admin, "cluster-wide.yaml", {_NAMESPACE: namespace})
@@ -125,7 +130,8 @@ def running_stand(
         flags = ("--extproc-admin-port", str(admin), *flags)
         operator = stack.enter_context(running_operator(plane, folder, account, *flags, url=url))
         operator.wait_ready()
-        data = stack.enter_context(running_data_plane(kubelet, folder, admin, pods, log_level))
+        plane_of_data = running_data_plane(kubelet, folder, admin, pods, log_level, spare=spare, mounted=mounted)
+        data = stack.enter_context(plane_of_data)
         yield Stand(plane, namespace, folder, kubelet, operator, data)
 
 

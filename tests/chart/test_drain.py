@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from controller.drain import Drain, Envoy, Limits
+from controller.drain import Drain, Envoy, Limits, Requests
 from controller.standalone.probes import free_port
 from e2e.support.helm import Helm
 from tests.support.chart import ChartEnvoy, chart_gateway
@@ -84,6 +84,24 @@ def test_a_drain_ends_at_its_limit(helm: Helm, tmp_path: Path) -> None:
             assert "1 requests under way" in _said(drain)
 
 
+def test_a_drain_waits_for_the_last_to_come(helm: Helm, tmp_path: Path) -> None:
+    """As long as somebody sends requests, who has not noticed, Envoy stays; none of them is under way at any look."""
+    with (
+        running_upstream() as upstream,
+        chart_gateway(helm, tmp_path, upstream.port) as envoy,
+        _drain(envoy, "--min=0", "--max=30") as (drain, hook),
+    ):
+        drain.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        while time.monotonic() - began < 4:
+            assert envoy.ask(envoy.ports.http, "/")[0] == 200
+            time.sleep(0.2)
+        last = time.monotonic()
+
+        assert hook.answer() == (200, b"")
+        assert 0.5 < time.monotonic() - last < 6
+
+
 def test_whoever_asks_for_the_page_changes_nothing(helm: Helm, tmp_path: Path) -> None:
     """Without the signal, as when Envoy alone is started anew, the answer comes soon and Envoy is as it was."""
     with (
@@ -131,8 +149,8 @@ def test_an_envoy_that_is_slow_is_not_given_up() -> None:
             if len(asked) < 3:
                 raise TimeoutError
 
-        def active_requests(self) -> int:
-            return 0
+        def requests(self) -> Requests:
+            return Requests(active=0, total=0)
 
     drain = Drain(Slow("127.0.0.1", 1), Limits(0, 20))
 

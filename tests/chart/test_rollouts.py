@@ -106,6 +106,18 @@ def test_an_envoy_without_room_refuses_and_is_ready(helm: Helm, tmp_path: Path) 
         assert envoy.is_ready()
 
 
+@pytest.mark.parametrize("placement", ["Deployment", "Sidecar"])
+def test_envoy_is_not_ready_before_it_can_leave(helm: Helm, placement: str) -> None:
+    """What sees to its way out has to listen, or a pod that goes early would take its requests along."""
+    envoy = one(rendered(helm, values={"extproc": {"placement": placement}}), "Deployment", f"{RELEASE}-envoy")
+    containers = {each["name"]: each for each in envoy["spec"]["template"]["spec"]["containers"]}
+    [port] = containers["drain"]["ports"]
+    hook = containers["envoy"]["lifecycle"]["preStop"]["httpGet"]
+
+    assert containers["drain"]["startupProbe"]["tcpSocket"] == {"port": port["name"]}
+    assert hook["port"] == port["containerPort"]
+
+
 def test_the_placement_can_be_changed_in_two_steps(helm: Helm) -> None:
     """With both there are sidecars, and the pods that Envoys of the other placement send their requests to."""
     one_way, both = (
