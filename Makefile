@@ -6,6 +6,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
+WORKERS ?= 2
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help:  ## this text
@@ -15,7 +16,7 @@ run: $(VENV)/.run  ## the gateway on this machine, with the demo provider: no ke
 	@exec $(BIN)/llmroute run $(or $(ARGS),--demo)
 
 test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (under a minute)
-	$(PYTEST) -n 2 --dist loadgroup $(ARGS)
+	$(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 e2e: $(VENV)/.dev  ## the long runs: the operator on a real Kubernetes control plane (built when missing), Envoy under load
 	E2E_BUILD=$${E2E_BUILD:-1} $(PYTEST) e2e --timeout 300 $(ARGS)
@@ -35,7 +36,7 @@ lint: $(VENV)/.dev  ## ruff, mypy --strict, import contracts, generated files up
 	$(BIN)/python -m controller.chart --check charts/llmroute
 
 golden: $(VENV)/.dev  ## rewrite the golden files and generated docs from the code; then read the diff
-	$(PYTEST) -q -p no:randomly --update-golden tests/api tests/chart tests/dialects tests/matrix tests/translate
+	$(PYTEST) -q -p no:randomly --update-golden tests/api tests/chart tests/dataplane/test_credentials.py tests/dialects tests/matrix tests/translate
 	@git --no-pager diff --stat
 
 bench: $(VENV)/.dev  ## CPU per request and per chunk beside bare Envoy and an echo processor; JSON and a table

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,11 @@ SOURCES = list(_sources())
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
+@cache
+def _functions(path: Path) -> list[ast.FunctionDef | ast.AsyncFunctionDef]:
+    return [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, FUNCTIONS)]
+
+
 def _lines(node: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
     return (node.end_lineno or 0) - node.lineno + 1
 
@@ -38,8 +44,8 @@ def test_files_and_functions_stay_readable() -> None:
             faults.append(f"{shown}: the name says nothing")
         faults += [
             f"{shown}: {node.name} has {_lines(node)} lines, over {FUNCTION_LINES}"
-            for node in ast.walk(ast.parse(text))
-            if isinstance(node, FUNCTIONS) and _lines(node) > FUNCTION_LINES
+            for node in _functions(path)
+            if _lines(node) > FUNCTION_LINES
         ]
 
     assert faults == []
@@ -61,9 +67,8 @@ def test_every_test_states_its_behaviour() -> None:
         if path.name.startswith("test_"):
             silent += [
                 f"{path.relative_to(ROOT)}::{node.name}"
-                for node in ast.walk(ast.parse(path.read_text()))
-                if isinstance(node, FUNCTIONS)
-                and node.name.startswith("test_")
+                for node in _functions(path)
+                if node.name.startswith("test_")
                 and not (ast.get_docstring(node) or "").rstrip().endswith((".", "!", "?"))
             ]
 

@@ -1,14 +1,13 @@
 """Compressed bodies, both ways: passed as they came, read where they must be read, refused when they are broken."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from extproc.wire.encoding import decode_all
-from tests.support.plane import TRANSLATED, Answer, Plane, chat, read_until, rest_of, running_plane
+from tests.support.plane import TRANSLATED, Answer, Plane, chat, read_until, rest_of
 from tests.support.scripted import COMPLETION, CONVERSE_ANSWER, chunk
 from tests.support.upstreams import Encoding, Reply, compressed, json_reply, sse_reply
 from tests.support.vendor_answers import (
@@ -19,26 +18,13 @@ from tests.support.vendor_answers import (
     usage_chunk,
 )
 
-pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("bodies")]
+pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("plane")]
 
 ENCODINGS: tuple[Encoding, ...] = tuple(name for name in get_args(Encoding) if name != "identity")
 STREAM = sse_reply([chunk("hel"), chunk("lo"), chunk("", "stop"), usage_chunk()])
 LIMIT = 1 << 20
 #: No decoder takes this for the next bytes of its stream.
 DAMAGE = b"\xff\x00\xff\x00" * 40
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Plane]:
-    with running_plane() as plane:
-        yield plane
-
-
-@pytest.fixture
-def plane(running: Plane) -> Iterator[Plane]:
-    running.upstream.forget()
-    yield running
-    running.demand_clean()
 
 
 def packed(body: bytes, encoding: Encoding) -> bytes:

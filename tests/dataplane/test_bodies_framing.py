@@ -1,32 +1,18 @@
 """Bodies in every framing: what arrives whole leaves whole, with the right length wherever one is due."""
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
 
-from tests.support.plane import PASSTHROUGH, TRANSLATED, Plane, chat, running_plane
+from tests.support.plane import PASSTHROUGH, TRANSLATED, Plane, chat
 from tests.support.scripted import COMPLETION, CONVERSE_ANSWER
 from tests.support.upstreams import Reply, json_reply
 from tests.support.vendor_answers import USAGE
 
-pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("bodies")]
+pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("plane")]
 
 MODELS = (*PASSTHROUGH, *TRANSLATED)
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Plane]:
-    with running_plane() as plane:
-        yield plane
-
-
-@pytest.fixture
-def plane(running: Plane) -> Iterator[Plane]:
-    running.upstream.forget()
-    yield running
-    running.demand_clean()
 
 
 def whole(model: str) -> Reply:

@@ -1,13 +1,12 @@
 """How streams end: by trailers, by errors inside them, by upstreams that break off and clients that leave."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from tests.support.eventstream_frames import exception
-from tests.support.plane import PASSTHROUGH, TRANSLATED, Plane, chat, read_until, rest_of, running_plane
+from tests.support.plane import PASSTHROUGH, TRANSLATED, Plane, chat, read_until, rest_of
 from tests.support.scripted import CONVERSE_ANSWER, chunk
 from tests.support.upstreams import Reply, json_reply, sse_reply
 from tests.support.vendor_answers import (
@@ -20,23 +19,10 @@ from tests.support.vendor_answers import (
 )
 from tests.support.waiting import until
 
-pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("endings")]
+pytestmark = [pytest.mark.envoy, pytest.mark.xdist_group("plane")]
 
 ASKS_USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 FRAMES = converse_frames("hel", "lo")
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[Plane]:
-    with running_plane() as plane:
-        yield plane
-
-
-@pytest.fixture
-def plane(running: Plane) -> Iterator[Plane]:
-    running.upstream.forget()
-    yield running
-    running.demand_clean()
 
 
 def streamed(model: str) -> Reply:

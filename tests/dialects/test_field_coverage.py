@@ -6,10 +6,9 @@ import msgspec
 import pytest
 
 from extproc.registry import client_dialect
-from tests.support.field_report import CLIENTS, DOCS, PAIRS, Pair, judge, load_probes, pages
+from tests.support.field_report import CLIENTS, DOCS, PAGES, PAIRS, Pair, judge, load_probes, pages
 from tests.support.sdk_fields import fields_of, used_fields
 
-PAGES = pages()
 #: Of the same folder, from elsewhere: the matrix and the cases (tests/matrix), the comparison with LiteLLM.
 OTHER_PAGES = {"README.md", "matrix.md", "cases.md", "answers.md", "differential-litellm.md"}
 
@@ -53,9 +52,10 @@ def test_probes_are_told_apart(client: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_docs_are_what_the_code_does(page: Path, *, update_golden: bool) -> None:
     """The generated pages are those in the repository."""
+    text = pages()[page]
     if update_golden:
-        page.write_text(PAGES[page])
-    assert page.read_text() == PAGES[page]
+        page.write_text(text)
+    assert page.read_text() == text
 
 
 def test_docs_hold_no_other_page() -> None:

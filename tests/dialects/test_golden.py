@@ -1,12 +1,19 @@
-"""Every golden case of every dialect pair: exact bytes both ways, judged by the vendors' own types."""
+"""Every golden case of every dialect pair: exact bytes both ways, judged by the vendors' own types.
+
+A case has one test for its bytes, and one for each place at which its stream may be cut; the judges take all cases of a
+pair at once (``every_case`` names those that fail).
+"""
 
 import json
+from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support import anthropic_oracle, bedrock_oracle, gemini_oracle, openai_oracle
+from tests.support.every_case import every_case
 from tests.support.golden_dialects import (
     OUTPUTS,
     PAIRS,
@@ -24,20 +31,33 @@ FOLDERS = case_folders()
 ANSWERED = [folder for folder in FOLDERS if (folder / "upstream_response.json").exists()]
 STREAMED = [f for f in FOLDERS if (f / "upstream_response.yaml").exists() or (f / "upstream_response.sse").exists()]
 
+each_pair = pytest.mark.parametrize("pair", sorted(PAIRS))
+loaded = cache(load)
+
+
+@cache
+def produced_by(folder: Path) -> Mapping[str, bytes]:
+    """The files that the case gives, by name."""
+    return run(loaded(folder)).files
+
 
 def name_of(folder: Path) -> str:
     return f"{folder.parent.name}-{folder.name}"
 
 
-def of(dialect: str, folders: list[Path]) -> list[Path]:
-    """The folders whose upstream speaks a dialect."""
-    return [folder for folder in folders if load(folder).host.dialect == dialect]
+def check_all(folders: list[Path], pair: str, check: Callable[[Case], None]) -> None:
+    """Each folder of the pair, by its name."""
+    with every_case() as case:
+        for folder in folders:
+            if folder.parent.name == pair:
+                with case(folder.name):
+                    check(loaded(folder))
 
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_case(folder: Path, *, update_golden: bool) -> None:
     """The case gives the files beside it, byte for byte, and no others."""
-    produced = run(load(folder)).files
+    produced = produced_by(folder)
     if update_golden:
         for name in OUTPUTS:
             (folder / name).unlink(missing_ok=True)
@@ -52,11 +72,14 @@ def test_every_pair_has_cases() -> None:
     assert {path.name for path in ROOT.iterdir()} == set(PAIRS)
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
-def test_request_is_one_that_the_vendor_takes(folder: Path) -> None:
+@each_pair
+def test_request_is_one_that_the_vendor_takes(pair: str) -> None:
     """The vendor's own types or service model know every member of each request, and what they demand is there."""
-    case = load(folder)
-    produced = run(case).files
+    check_all(FOLDERS, pair, check_request)
+
+
+def check_request(case: Case) -> None:
+    produced = produced_by(case.folder)
     outcome = json.loads(produced["outcome.json"])
     if "upstream_request.json" in produced:
         judge_request(case, produced["upstream_request.json"], outcome["path"])
@@ -88,10 +111,13 @@ def undressed(body: bytes, model: str) -> bytes:
     return json.dumps({"model": model, **members}).encode()
 
 
-@pytest.mark.parametrize("folder", ANSWERED, ids=name_of)
-def test_answer_is_one_that_the_vendor_gives(folder: Path) -> None:
+@each_pair
+def test_answer_is_one_that_the_vendor_gives(pair: str) -> None:
     """A fixture that the upstream could not send proves nothing; those that mean to be strange say so."""
-    case = load(folder)
+    check_all(ANSWERED, pair, check_answer)
+
+
+def check_answer(case: Case) -> None:
     assert case.upstream_response is not None
     if "strange" in case.settings:
         with pytest.raises((AssertionError, ValueError)):
@@ -115,11 +141,14 @@ def judge_answer(case: Case, body: bytes) -> None:
             pytest.fail(f"nobody judges answers of {other}")
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
-def test_client_gets_what_its_sdk_takes(folder: Path) -> None:
+@each_pair
+def test_client_gets_what_its_sdk_takes(pair: str) -> None:
     """Answers, errors and streams are valid by the strict models of the client's own SDK."""
-    case = load(folder)
-    produced = run(case).files
+    check_all(FOLDERS, pair, check_told)
+
+
+def check_told(case: Case) -> None:
+    produced = produced_by(case.folder)
     anthropic = case.schemas[0] == "Anthropic"
     if (body := produced.get("client_response.json")) is not None:
         status = json.loads(produced["outcome.json"])["status"]
@@ -133,13 +162,16 @@ def test_client_gets_what_its_sdk_takes(folder: Path) -> None:
         (anthropic_oracle.check_stream if anthropic else openai_oracle.check_stream)(stream)
 
 
-@pytest.mark.parametrize(
-    "folder", [f for f in of("bedrock", STREAMED) if "strange" not in load(f).settings], ids=name_of
-)
-def test_stream_is_one_that_botocore_reads(folder: Path) -> None:
+@pytest.mark.parametrize("pair", [pair for pair, schemas in PAIRS.items() if schemas[1] == "AWSBedrock"])
+def test_stream_is_one_that_botocore_reads(pair: str) -> None:
     """The frames of a fixture are what botocore's own decoder and parser take; damaged ones are what it refuses."""
-    case = load(folder)
+    check_all(STREAMED, pair, check_frames)
+
+
+def check_frames(case: Case) -> None:
     assert case.frames is not None
+    if "strange" in case.settings:
+        return
     if case.damaged:
         with pytest.raises(bedrock_oracle.ChecksumMismatch):
             bedrock_oracle.check_stream(case.frames)
@@ -150,7 +182,7 @@ def test_stream_is_one_that_botocore_reads(folder: Path) -> None:
 @pytest.mark.parametrize("folder", STREAMED, ids=name_of)
 def test_stream_is_the_same_at_every_split(folder: Path) -> None:
     """A stream gives the same events byte by byte and cut in two at every place."""
-    case = load(folder)
+    case = loaded(folder)
     assert case.frames is not None
     reader = reader_factory(case)
     whole = read_events(reader(), [case.frames])

@@ -1,34 +1,42 @@
 """Every scenario in every cell of the matrix, through a whole exchange: exact bytes, at every split."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import pytest
 
 from extproc.config.names import CLIENT_DIALECTS, PLATFORMS
+from tests.support.every_case import every_case
 from tests.support.matrix import CELLS, CLIENTS, OUTPUTS, ROOT, SCHEMAS, Cell, Scenario, answer_of, cases, scenarios
 from tests.support.matrix_run import files_of, played, run
 
 CASES = cases()
-STREAMS = [(cell, each) for cell, each in CASES if each.streams]
+
+each_cell = pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
 
 
-def name_of(value: object) -> str | None:
-    """The ids of the parameters."""
-    return value.name if isinstance(value, Cell | Scenario) else None
-
-
-@pytest.mark.parametrize(("cell", "scenario"), CASES, ids=name_of)
-def test_scenario(cell: Cell, scenario: Scenario, *, update_golden: bool) -> None:
+@each_cell
+def test_scenario(cell: Cell, *, update_golden: bool) -> None:
     """The upstream gets, and the client gets, what the files say, byte for byte; there are no other files."""
-    produced = files_of(scenario, run(cell, scenario))
-    folder = cell.folder(scenario)
-    if update_golden:
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.iterdir():
-            old.unlink()
-        for name, content in produced.items():
-            (folder / name).write_bytes(content)
-    stored = {path.name: path.read_bytes() for path in folder.iterdir()}
-    assert produced == stored
-    assert stored.keys() <= set(OUTPUTS)
+    with every_case() as case:
+        for scenario in (each for at, each in CASES if at == cell):
+            produced = files_of(scenario, run(cell, scenario))
+            folder = cell.folder(scenario)
+            if update_golden:
+                write(folder, produced)
+            with case(scenario.name):
+                stored = {path.name: path.read_bytes() for path in folder.iterdir()}
+                assert produced == stored
+                assert stored.keys() <= set(OUTPUTS)
+
+
+def write(folder: Path, produced: Mapping[str, bytes]) -> None:
+    """Leaves these files in the folder, and no others."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.iterdir():
+        old.unlink()
+    for name, content in produced.items():
+        (folder / name).write_bytes(content)
 
 
 def test_every_client_and_every_platform_is_in_the_matrix() -> None:
@@ -55,9 +63,20 @@ def test_no_input_is_left_over() -> None:
         assert path.name in {"backend.yaml", "errors.yaml"} or path.stem in answers, path
 
 
-@pytest.mark.parametrize(("cell", "scenario"), STREAMS, ids=name_of)
-def test_stream_is_the_same_at_every_split(cell: Cell, scenario: Scenario) -> None:
+#: How many places at which a stream is cut in two.
+SPLITS = 24
+
+
+@each_cell
+def test_stream_is_the_same_at_every_split(cell: Cell) -> None:
     """A stream gives the same bytes byte by byte and cut at any place; of long ones a part of the places is tried."""
+    with every_case() as case:
+        for scenario in (each for at, each in CASES if at == cell and each.streams):
+            with case(scenario.name):
+                check_splits(cell, scenario)
+
+
+def check_splits(cell: Cell, scenario: Scenario) -> None:
     whole = run(cell, scenario)
     length = len(answer_of(cell.schema, scenario).body)
     stride = max(1, length // SPLITS)
@@ -69,7 +88,3 @@ def test_stream_is_the_same_at_every_split(cell: Cell, scenario: Scenario) -> No
             whole.record.usage,
             whole.record.outcome,
         ), list(cuts)[:3]
-
-
-#: How many places at which a stream is cut in two.
-SPLITS = 24

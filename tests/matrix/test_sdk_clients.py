@@ -10,7 +10,8 @@ import openai
 import pytest
 
 from extproc.registry import platform
-from tests.support.matrix import Cell, Scenario, cases, scenarios
+from tests.support.every_case import every_case
+from tests.support.matrix import CELLS, Cell, Scenario, cases, scenarios
 from tests.support.matrix_run import played, run
 from tests.support.matrix_sdks import Told, read, sent_back
 from tests.support.matrix_turns import next_request
@@ -76,14 +77,24 @@ FAILED: Final = [(cell, scenario) for cell, scenario in CASES if scenario.error 
 BROKEN: Final = [(cell, scenario) for cell, scenario in CASES if scenario.name in {"stream-cut", "stream-error"}]
 
 
-def name_of(value: object) -> str | None:
+def name_of(cell: Cell) -> str:
     """The ids of the parameters."""
-    return value.name if isinstance(value, Cell | Scenario) else None
+    return cell.name
 
 
-@pytest.mark.parametrize(("cell", "scenario"), ENDED, ids=name_of)
-def test_sdk_reads_what_the_upstream_said(cell: Cell, scenario: Scenario) -> None:
+each_cell = pytest.mark.parametrize("cell", CELLS, ids=name_of)
+
+
+@each_cell
+def test_sdk_reads_what_the_upstream_said(cell: Cell) -> None:
     """Text, calls, thinking, stop reason and usage are those of the upstream, whole or streamed, in every cell."""
+    with every_case() as case:
+        for scenario in (each for at, each in ENDED if at == cell):
+            with case(scenario.name):
+                check_told(cell, scenario)
+
+
+def check_told(cell: Cell, scenario: Scenario) -> None:
     result = run(cell, scenario)
     if result.refused:
         with pytest.raises((openai.BadRequestError, anthropic.BadRequestError)):
@@ -105,9 +116,16 @@ def meant(cell: Cell, scenario: Scenario) -> Told:
     return told
 
 
-@pytest.mark.parametrize(("cell", "scenario"), FAILED, ids=name_of)
-def test_sdk_raises_the_class_of_the_error(cell: Cell, scenario: Scenario) -> None:
+@each_cell
+def test_sdk_raises_the_class_of_the_error(cell: Cell) -> None:
     """An upstream's error is the SDK's own exception for it, with the gateway's id of the request."""
+    with every_case() as case:
+        for scenario in (each for at, each in FAILED if at == cell):
+            with case(scenario.name):
+                check_raised(cell, scenario)
+
+
+def check_raised(cell: Cell, scenario: Scenario) -> None:
     assert scenario.error is not None
     kinds = OPENAI_ERRORS if cell.client == "openai" else ANTHROPIC_ERRORS
     with pytest.raises(kinds[scenario.error]) as caught:
@@ -116,15 +134,17 @@ def test_sdk_raises_the_class_of_the_error(cell: Cell, scenario: Scenario) -> No
     assert caught.value.request_id is not None
 
 
-@pytest.mark.parametrize(("cell", "scenario"), BROKEN, ids=name_of)
-def test_sdk_never_takes_a_broken_stream_for_an_answer(cell: Cell, scenario: Scenario) -> None:
+@each_cell
+def test_sdk_never_takes_a_broken_stream_for_an_answer(cell: Cell) -> None:
     """A stream that is cut, or says that it failed, raises in both SDKs (cases stream-cut and stream-fault).
 
     Where OpenAI's own bytes pass, half an event has left before the cut is known: openai-python fails to parse that.
     """
     passed = () if cell.translates or cell.client == "anthropic" else (json.JSONDecodeError,)
-    with pytest.raises((openai.APIError, anthropic.APIStatusError, *passed)):
-        read(cell.client, run(cell, scenario))
+    with every_case() as case:
+        for scenario in (each for at, each in BROKEN if at == cell):
+            with case(scenario.name), pytest.raises((openai.APIError, anthropic.APIStatusError, *passed)):
+                read(cell.client, run(cell, scenario))
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -28,15 +29,19 @@ _PORTS = (chart.HTTP_PORT, chart.TLS_PORT, chart.OPS_PORT, chart.ADMIN_PORT)
 
 
 def template(helm: Helm, *arguments: str, values: Mapping[str, Any] | None = None) -> str:
-    """What ``helm template`` prints."""
-    given = ["--values=-"] if values is not None else []
-    stdin = None if values is None else json.dumps(values)
+    """What ``helm template`` prints; asked once in a process for the same."""
+    return _printed(helm, arguments, None if values is None else json.dumps(values))
+
+
+@cache
+def _printed(helm: Helm, arguments: tuple[str, ...], stdin: str | None) -> str:
+    given = [] if stdin is None else ["--values=-"]
     return helm("template", RELEASE, str(CHART), f"--namespace={NAMESPACE}", *given, *arguments, stdin=stdin)
 
 
 def objects_in(text: str) -> list[Object]:
     """The objects of a rendering, in its order."""
-    return [found for found in yaml.safe_load_all(text) if found]
+    return [found for found in yaml.load_all(text, yaml.CSafeLoader) if found]
 
 
 def rendered(helm: Helm, *arguments: str, values: Mapping[str, Any] | None = None) -> list[Object]:

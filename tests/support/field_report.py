@@ -113,7 +113,7 @@ class Verdict:
 @cache
 def load_probes(client: str) -> tuple[Probe, ...]:
     """All probes of a client's dialect, in the order of the file."""
-    described = yaml.safe_load((PROBES / f"{client}.yaml").read_text())
+    described = yaml.load((PROBES / f"{client}.yaml").read_bytes(), yaml.CSafeLoader)
     probes = []
     for entry in described["probes"]:
         strangers = set(entry) - {"field", "values", "with", "set", "harmless"}
@@ -159,8 +159,13 @@ def _sent(pair: Pair, request: Mapping[str, Any], model: str) -> tuple[tuple[str
 # --- the pages
 
 
-def pages() -> dict[Path, str]:
-    """The generated pages by their place."""
+#: The generated pages.
+PAGES = (*(DOCS / f"{pair.name}.md" for pair in PAIRS), *(DOCS / f"{client}-to-{client}.md" for client in CLIENTS))
+
+
+@cache
+def pages() -> Mapping[Path, str]:
+    """``PAGES`` by their place."""
     return {DOCS / f"{pair.name}.md": _page(pair) for pair in PAIRS} | {
         DOCS / f"{client}-to-{client}.md": _passthrough_page(client) for client in CLIENTS
     }

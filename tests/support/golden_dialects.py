@@ -169,12 +169,12 @@ def load(folder: Path) -> Case:
     assert folder.parent.name in PAIRS, f"no dialect pair is named {folder.parent.name}"
     answers = [name for name in INPUTS[2:] if (folder / name).exists()]
     assert len(answers) <= 1, f"{folder} holds more than one upstream answer: {answers}"
-    settings = yaml.safe_load((folder / "case.yaml").read_text())
+    settings = yaml.load((folder / "case.yaml").read_bytes(), yaml.CSafeLoader)
     assert not set(settings) - SETTINGS, f"{folder}/case.yaml: nothing reads {sorted(set(settings) - SETTINGS)}"
     answer = folder / answers[0] if answers else None
     framed = answer is not None and answer.suffix == ".yaml"
     streamed = answer is not None and answer.suffix == ".sse"
-    described = yaml.safe_load(answer.read_text()) if answer and framed else None
+    described = yaml.load(answer.read_bytes(), yaml.CSafeLoader) if answer and framed else None
     return Case(
         folder=folder,
         client_request=(folder / "client_request.json").read_bytes(),

@@ -103,7 +103,9 @@ async def short_requests(
                 got = await connection.ask(bodies[tally.done % len(bodies)])
                 tally.done += 1
                 if got.fault or got.status != 200:
-                    tally.failures.append(f"{got.status} {got.fault} {got.body[:300]!r}")
+                    tally.failures.append(
+                        f"{got.began:.3f} to {got.ended:.3f}: {got.status} {got.fault} {got.body[:300]!r}"
+                    )
                 await asyncio.sleep(pause_s)
 
     async with _until_left([client() for _ in range(clients)], enough):

@@ -23,6 +23,7 @@ def cases() -> dict[str, dict[str, str]]:
     return told
 
 
+@cache
 def shown_by() -> dict[str, list[str]]:
     """Each case with the tests whose name or docstring carries it, as ``file::function``."""
     found: dict[str, list[str]] = {case: [] for note in cases().values() for case in note}

