@@ -60,6 +60,7 @@ def gateway(name: str, upstream: int, folder: Path, *, fillers: int = 8) -> Iter
     port = free_port()
     command = (sys.executable, "-m", "controller", "run", str(file), "--port", str(port), "--workers", "1")
     with child(*command) as process:
+        # With 10,000 rules it is seconds on a quiet machine; beside other rounds' processes it was more than 30.
         await_http(f"http://127.0.0.1:{port}/v1/models", 120)
         family = descendants(process.pid)
         envoy = [pid for pid in family if _command(pid).split("\0")[0].endswith("/envoy")]

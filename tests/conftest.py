@@ -60,5 +60,5 @@ def kept_logging() -> Iterator[None]:
         level, each.propagate, handlers, each.filters[:] = before.get(each, (logging.NOTSET, True, [], []))
         each.setLevel(level)
         for new in [handler for handler in each.handlers if handler not in handlers]:
-            each.removeHandler(new)
             new.close()
+        each.handlers[:] = handlers

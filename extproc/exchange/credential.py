@@ -8,10 +8,10 @@ from extproc.credentials.held import Missing
 from extproc.credentials.showing import AUTHORIZATION, NOTHING, Sending, Shown, show
 from extproc.exchange.attempt import Outgoing
 from extproc.exchange.edges import Edges
-from extproc.exchange.gateway import Target
 from extproc.exchange.header_names import OF_AN_ACCOUNT, is_for_keys
 from extproc.exchange.messages import Headers
 from extproc.exchange.query import without_keys
+from extproc.exchange.targets import Target
 from extproc.routing.index import Choice
 
 _BEARER: Final = "bearer "

@@ -6,8 +6,8 @@ from extproc.conversation.embeddings import EmbeddingsRequest
 from extproc.dialects.contract import ClientDialect, EmbeddingsClient, EmbeddingsDialect, Identity
 from extproc.exchange.attempt import Answer, Handling, Outgoing
 from extproc.exchange.failures import identified_by, told_failure
-from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 from extproc.exchange.translation import PLAIN_JSON, headers_of
 from extproc.exchange.wrapping import decoded
 

@@ -3,8 +3,8 @@
 from extproc.conversation.errors import ApiError, UpstreamError
 from extproc.dialects.contract import NO_HEADERS, ClientDialect
 from extproc.exchange.attempt import Answer, Handling
-from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 from extproc.exchange.wrapping import bad_gateway, decoded
 from extproc.registry import upstream_dialect
 

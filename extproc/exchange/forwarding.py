@@ -9,9 +9,9 @@ the client never spoke to.
 from collections.abc import Iterable
 from typing import Final
 
-from extproc.exchange.gateway import Target
 from extproc.exchange.header_names import not_public
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 
 #: A version and betas of Anthropic's go to whoever hosts its API; each such platform says what becomes of them.
 _TO_HOSTS: Final = frozenset({"anthropic-beta", "anthropic-version"})

@@ -1,21 +1,17 @@
-"""A configuration, compiled: everything an exchange looks up, made once and never changed."""
+"""A configuration, compiled: everything an exchange looks up, made once; what it means never changes."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any, Final, Self
+from dataclasses import dataclass, field
+from typing import Any, Self
 
 import msgspec
-from msgspec import Struct
 
 from extproc.config.auth import Auth
 from extproc.config.names import MODEL_HEADERS, gateway_headers
 from extproc.config.schema import Config, Rule
-from extproc.dialects.contract import Destination
 from extproc.exchange.header_names import CREDENTIALS
-from extproc.platforms.contract import Place, Platform
-from extproc.registry import platform, upstream_dialect
-from extproc.routing.index import Choice, Index, compile_index
+from extproc.exchange.targets import Targets
+from extproc.routing.index import Index, compile_index
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +26,7 @@ class Gateway:
         models: the names that stand in the configuration itself, in exact matches and overrides.
         auths: the backends that are shown a credential of the gateway's own, by name.
         callers: the files of callers' keys that rules name.
+        targets: where requests go.
     """
 
     config: Config
@@ -41,6 +38,7 @@ class Gateway:
     withheld_headers: frozenset[str]
     auths: Mapping[str, Auth]
     callers: frozenset[str]
+    targets: Targets = field(default_factory=Targets)
 
     @classmethod
     def compile(cls, config: Config) -> Self:
@@ -88,65 +86,3 @@ def _known_models(config: Config) -> frozenset[str]:
     }
     names.update(b.model_name_override for rule in config.rules for b in rule.backends if b.model_name_override)
     return frozenset(names)
-
-
-#: For how many backends and models it is kept where their requests go. Clients choose some of the names, so only those
-#: as long as any vendor's are kept (ARNs of Bedrock's profiles have a hundred characters).
-_KEPT: Final = 512
-_MAX_KEPT_CHARS: Final = 160
-
-
-class Target(Struct, frozen=True):
-    """A backend as one request sees it."""
-
-    platform: Platform
-    place: Place
-    path: str
-    #: Whether it speaks the client's own dialect, so that bytes can pass.
-    same_dialect: bool
-
-
-def maybe_target(choice: Choice, client: str, operation: str, model: str, *, stream: bool) -> Target | None:
-    """Where the request goes, None when this backend's platform cannot serve the operation.
-
-    ``client``: the name of its dialect. Raises ``ClientError`` for a model's name that can stand in no path.
-    """
-    target = _kept_target if len(model) <= _MAX_KEPT_CHARS else _target
-    return target(choice, client, operation, model, stream=stream)
-
-
-def destination_of(choice: Choice, target: Target) -> Destination:
-    """Where a translated request goes: the bundled table's word on the model, less what the backend knows better."""
-    destination = _kept_destination if len(target.place.model) <= _MAX_KEPT_CHARS else _destination
-    return destination(choice, target)
-
-
-def _target(choice: Choice, client: str, operation: str, model: str, *, stream: bool) -> Target | None:
-    host = platform(choice.schema)
-    gcp, configured = choice.gcp, choice.model_name_override is not None
-    place = (
-        Place(model, stream, choice.version, configured=configured)
-        if gcp is None
-        else Place(model, stream, choice.version, gcp.project, gcp.location, configured=configured)
-    )
-    path = host.path(operation, place)
-    return None if path is None else Target(host, place, path, host.dialect == client)
-
-
-def _destination(choice: Choice, target: Target) -> Destination:
-    host, place, defaults = target.platform, target.place, choice.defaults
-    known = upstream_dialect(host.dialect).capabilities(place.model)
-    if choice.capabilities is not None:
-        known = known.overridden(choice.capabilities.model_dump(exclude_none=True))
-    return Destination(
-        place.model,
-        known,
-        host.version(place.version),
-        None if defaults is None else defaults.max_output_tokens,
-        host.fetches_urls,
-        host.hosted,
-    )
-
-
-_kept_target = lru_cache(maxsize=_KEPT)(_target)
-_kept_destination = lru_cache(maxsize=_KEPT)(_destination)

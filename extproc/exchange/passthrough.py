@@ -12,8 +12,8 @@ from extproc.dialects.contract import ClientDialect, StreamTap
 from extproc.exchange.attempt import MAX_DECODED_BYTES, Answer, Handling, Outgoing, is_json, media_type
 from extproc.exchange.endpoints import Endpoint
 from extproc.exchange.failures import identified_by, read_error
-from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 from extproc.exchange.wrapping import Unwrapper, bad_gateway, decoded, maybe_unwrapper, undecodable
 from extproc.wire import multipart
 from extproc.wire.encoding import decode_all

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import unquote_plus
 
-from extproc.exchange.gateway import Target
+from extproc.exchange.targets import Target
 
 _SEPARATOR: Final = re.compile("[&;]")
 #: Where upstreams, and gateways before them, take keys: Google and Azure, its API Management, and OAuth (RFC 6750).

@@ -19,8 +19,8 @@ from extproc.exchange.attempt import MAX_DECODED_BYTES, Answer, Handling
 from extproc.exchange.edges import Edges
 from extproc.exchange.failures import read_error
 from extproc.exchange.forwarding import unlisted
-from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 from extproc.wire.encoding import decode_all
 from extproc.wire.errors import WireError
 

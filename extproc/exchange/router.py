@@ -16,12 +16,13 @@ from extproc.exchange.edges import Edges
 from extproc.exchange.embedding import Embedding
 from extproc.exchange.endpoints import Endpoint
 from extproc.exchange.forwarding import withheld
-from extproc.exchange.gateway import Gateway, Target, destination_of, maybe_target
+from extproc.exchange.gateway import Gateway
 from extproc.exchange.header_names import is_for_keys
 from extproc.exchange.messages import Headers, Proceed
 from extproc.exchange.passthrough import Passthrough
 from extproc.exchange.query import with_query
 from extproc.exchange.record import Record
+from extproc.exchange.targets import Target
 from extproc.exchange.translation import Counting, Translation
 from extproc.registry import embeddings_client, embeddings_dialect, upstream_dialect
 from extproc.routing.index import Choice, Route
@@ -157,7 +158,9 @@ def _chosen(intake: Intake, rule: Route, body: bytes, draw: Callable[[], float])
 def _target(intake: Intake, choice: Choice, peek: Peek) -> Target:
     endpoint = intake.endpoint
     model = choice.model_name_override or peek.model
-    target = maybe_target(choice, intake.client.name, endpoint.operation, model, stream=peek.stream)
+    target = intake.gateway.targets.maybe_target(
+        choice, intake.client.name, endpoint.operation, model, stream=peek.stream
+    )
     if target is None or not (target.same_dialect or endpoint.translated):
         raise _unserved(choice, endpoint)
     intake.record.provider = target.platform.provider
@@ -175,7 +178,7 @@ def _attempt(intake: Intake, choice: Choice, target: Target, peek: Peek, edges: 
     if endpoint.operation == "embeddings":
         return _embedding(intake, choice, target, Identity(edges.new_id(), peek.model, int(edges.wall())))
     upstream = upstream_dialect(target.platform.dialect)
-    destination = destination_of(choice, target)
+    destination = intake.gateway.targets.destination(choice, target)
     origin = origin_of(destination.capabilities, target.place.model)
     identity = Identity(edges.new_id(), peek.model, int(edges.wall()), origin)
     kind = Counting if endpoint.operation == "count_tokens" else Translation

@@ -24,8 +24,8 @@ from extproc.dialects.contract import (
 )
 from extproc.exchange.attempt import Answer, Handling, Outgoing, media_type
 from extproc.exchange.failures import identified_by, told_failure
-from extproc.exchange.gateway import Target
 from extproc.exchange.messages import Headers
+from extproc.exchange.targets import Target
 from extproc.exchange.wrapping import Unwrapper, bad_gateway, decoded, maybe_unwrapper, undecodable
 from extproc.platforms.contract import Dressed
 from extproc.wire.errors import WireError

@@ -52,10 +52,6 @@ class Choice:
     auth: Auth | None = None
     refusal: str | None = None
 
-    def __hash__(self) -> int:
-        """Of what mostly tells choices apart: each request is looked up by its own, and all of it would take long."""
-        return hash((self.route_key, self.model_name_override))
-
 
 @dataclass(frozen=True, slots=True)
 class Route:

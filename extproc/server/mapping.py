@@ -47,9 +47,10 @@ _PER_REQUEST: Final = frozenset(
         "x-amz-content-sha256",
     }
 )
-#: What stands before a body is kept by its size, for sizes that may come again.
-_MAX_SHORT_BYTES: Final = 16 * 1024
-#: Longer headers are not kept: long values are paths and signatures, and room is for many short ones.
+#: What stands before a body is kept by its size, for sizes that may come again: those of events of a stream.
+_MAX_SHORT_BYTES: Final = 2 * 1024
+#: Longer headers are not kept: long values are paths and signatures, and room is for many short ones. Names of removed
+#: headers count as well, as clients choose them.
 _MAX_KEPT_CHARS: Final = 4096
 _MAX_NUMBER: Final = int(sys.float_info.max)
 _DOUBLE: Final = struct.Struct("<d")
@@ -89,7 +90,9 @@ def write(event: Event, action: Action) -> bytes:
         return _reply(action) + metadata
     phase = _PHASES[type(event)]
     kept, fresh = _divided(action)
-    parts = [_changes(phase, (kept, action.remove_headers, action.clear_route_cache, action.body_mode))]
+    removed = action.remove_headers
+    changes = _serialized_changes if removed and sum(map(len, removed)) > _MAX_KEPT_CHARS else _changes
+    parts = [changes(phase, (kept, removed, action.clear_route_cache, action.body_mode))]
     for name, value in fresh:
         before, after = _around_value(phase, name, len(value))
         parts += before, value.encode("latin-1"), after
@@ -195,8 +198,10 @@ def _divided(action: Proceed) -> tuple[_SetHeaders, _SetHeaders]:
     fresh: list[tuple[str, str]] = []
     size = 0
     for pair in headers:
-        (fresh if pair[0] in _PER_REQUEST else kept).append(pair)
-        size += len(pair[1])
+        name, value = pair
+        # A client's query may be a credential of its own.
+        (fresh if name in _PER_REQUEST or (name == ":path" and "?" in value) else kept).append(pair)
+        size += len(value)
     return (tuple(kept), tuple(fresh)) if size <= _MAX_KEPT_CHARS else ((), headers)
 
 

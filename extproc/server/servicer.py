@@ -12,8 +12,9 @@
 """
 
 import logging
+import secrets
 import time
-from random import getrandbits, random
+from random import random
 from typing import Final, Protocol
 
 import grpc
@@ -44,7 +45,7 @@ SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
 #: The world without credentials, which a worker adds.
 #: ``random`` is one generator for all threads, and Python seeds it anew in every forked child
 #: (``random.py`` registers with ``os.register_at_fork``), so two workers do not draw the same backends.
-EDGES: Final = Edges(draw=random, now=time.monotonic, wall=time.time, new_id=lambda: f"{getrandbits(64):016x}")
+EDGES: Final = Edges(draw=random, now=time.monotonic, wall=time.time, new_id=lambda: secrets.token_hex(8))
 
 
 # Before the workers fork, so that they share the memory and their first requests do not wait for imports.

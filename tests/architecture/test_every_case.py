@@ -19,31 +19,38 @@ def _even(number: int) -> None:
     assert number % 2 == 0
 
 
+def _odd(number: int) -> None:
+    if number % 2 == 0:
+        pytest.fail(f"{number} is even")
+
+
 def _late(number: int) -> None:
-    pytest.fail(f"{number} is too late")
+    assert number != 0
+    pytest.fail("Timeout (>60.0s) from pytest-timeout.")
 
 
-def test_each_case_that_fails_is_told_by_name() -> None:
+@pytest.mark.parametrize(("check", "failing"), [(_even, (1, 3)), (_odd, (0, 2))], ids=["assert", "pytest.fail"])
+def test_each_case_that_fails_is_told_by_name(check: Callable[[int], None], failing: tuple[int, ...]) -> None:
     """The cases after the first that fails are checked as well, and each failure says whose it is."""
     checked: list[int] = []
-    with pytest.raises(ExceptionGroup, match="2 of 4 cases") as caught:
-        _check(_even, checked)
+    with pytest.raises(BaseExceptionGroup, match="2 of 4 cases") as caught:
+        _check(check, checked)
 
     assert checked == [0, 1, 2, 3]
-    assert [failure.__notes__ for failure in caught.value.exceptions] == [
-        ["in the case number 1"],
-        ["in the case number 3"],
-    ]
+    assert [failure.__notes__ for failure in caught.value.exceptions] == [[f"in the case number {n}"] for n in failing]
 
 
 def test_a_time_out_ends_all_cases() -> None:
-    """What pytest itself raises is not collected: a case that hangs would be followed by others that hang."""
+    """A case that hangs would be followed by others that hang; what had failed before it is told with it."""
     checked: list[int] = []
-    with pytest.raises(pytest.fail.Exception) as caught:
+    with pytest.raises(BaseExceptionGroup) as caught:
         _check(_late, checked)
 
-    assert checked == [0]
-    assert caught.value.__notes__ == ["in the case number 0"]
+    assert checked == [0, 1]
+    assert [failure.__notes__ for failure in caught.value.exceptions] == [
+        ["in the case number 0"],
+        ["in the case number 1"],
+    ]
 
 
 def test_no_case_is_a_fault() -> None:

@@ -13,7 +13,7 @@ from extproc.exchange.gateway import Gateway
 from extproc.exchange.messages import Proceed, RequestBody, ResponseBody, ResponseTrailers
 from tests.support.every_host import every_host
 from tests.support.exchange_driver import exchange, request_headers, response_headers
-from tests.support.matrix_cells import FEW
+from tests.support.matrix_cells import ALL_CELLS
 from tests.support.upstreams import Received
 
 #: A model of each platform's that thinks, calls tools and takes images, so that much can be asked of it.
@@ -50,8 +50,8 @@ GATEWAY = Gateway.compile(
 PATHS = ("/v1/chat/completions", "/v1/messages", "/v1/messages/count_tokens", "/v1/embeddings")
 KINDS = ("application/json", "text/event-stream", "application/vnd.amazon.eventstream", "text/html", "")
 
-each_schema = pytest.mark.parametrize("schema", PLATFORMS)
-each_path = pytest.mark.parametrize("path", PATHS)
+SCHEMA = st.sampled_from(sorted(PLATFORMS))
+PATH = st.sampled_from(PATHS)
 
 #: Words of both APIs, so that what is made up often means something.
 WORDS = st.sampled_from(
@@ -98,10 +98,8 @@ def opened(path: str, body: bytes) -> Any:
     return made, made.receive(RequestBody(body, end=True))
 
 
-@each_schema
-@each_path
-@FEW
-@given(fields=FIELDS)
+@ALL_CELLS
+@given(schema=SCHEMA, path=PATH, fields=FIELDS)
 def test_any_request_is_sent_or_refused(schema: str, path: str, fields: dict[str, Any]) -> None:
     """A body of odd members goes out, or is refused with a status below 500."""
     base: dict[str, Any] = {"model": schema, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
@@ -111,13 +109,10 @@ def test_any_request_is_sent_or_refused(schema: str, path: str, fields: dict[str
     assert made.record.outcome in {"disconnected", "client_error"}
 
 
-@each_schema
-@each_path
-@FEW
-@given(body=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
-def test_any_bytes_are_refused(schema: str, path: str, body: bytes) -> None:
+@ALL_CELLS
+@given(path=PATH, body=st.binary(max_size=40) | st.text(max_size=20).map(str.encode))
+def test_any_bytes_are_refused(path: str, body: bytes) -> None:
     """What is no JSON object with a model is a 400."""
-    del schema
     _, action = opened(path, body)
 
     assert not isinstance(action, Proceed)
@@ -151,11 +146,11 @@ def test_any_byte_of_a_call_may_be_another(schema: str, at: int, byte: int) -> N
     json.loads(told.body)
 
 
-@each_schema
-@each_path
-@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
-@FEW
+@ALL_CELLS
 @given(
+    schema=SCHEMA,
+    path=PATH,
+    stream=st.booleans(),
     status=st.sampled_from([200, 200, 200, 302, 400, 401, 404, 429, 500, 503, 529]),
     kind=st.none() | st.sampled_from(KINDS),
     answer=st.none() | st.binary(max_size=60) | VALUES.map(lambda value: json.dumps(value).encode()),

@@ -20,11 +20,11 @@ def test_scenario(cell: Cell, *, update_golden: bool) -> None:
     """The upstream gets, and the client gets, what the files say, byte for byte; there are no other files."""
     with every_case() as case:
         for scenario in (each for at, each in CASES if at == cell):
-            produced = files_of(scenario, run(cell, scenario))
-            folder = cell.folder(scenario)
-            if update_golden:
-                write(folder, produced)
             with case(scenario.name):
+                produced = files_of(scenario, run(cell, scenario))
+                folder = cell.folder(scenario)
+                if update_golden:
+                    write(folder, produced)
                 stored = {path.name: path.read_bytes() for path in folder.iterdir()}
                 assert produced == stored
                 assert stored.keys() <= set(OUTPUTS)

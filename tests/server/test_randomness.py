@@ -7,13 +7,14 @@ from extproc.server.servicer import EDGES
 
 
 def _tell(draws: Connection) -> None:
-    draws.send([EDGES.draw() for _ in range(5)])
+    draws.send([str(EDGES.draw()), EDGES.new_id()])
     draws.close()
 
 
 def test_forked_workers_draw_differently() -> None:
-    """Two processes forked from one that has already drawn do not choose the same backends."""
+    """Two processes forked from one that has already drawn neither choose the same backends nor give the same ids."""
     EDGES.draw()
+    EDGES.new_id()
     context = get_context("forkserver")
     context.set_forkserver_preload(["extproc.server.servicer"])
     drawn = []
@@ -26,4 +27,4 @@ def test_forked_workers_draw_differently() -> None:
         process.join()
         ours.close()
 
-    assert drawn[0] != drawn[1]
+    assert not set(drawn[0]) & set(drawn[1])

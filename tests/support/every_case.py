@@ -4,9 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import TracebackType
 
+import pytest
+
+#: How pytest-timeout begins what it says.
+_TIMED_OUT = "Timeout (>"
+
 
 class _Case(AbstractContextManager[None]):
-    def __init__(self, name: str, failures: list[Exception]) -> None:
+    def __init__(self, name: str, failures: list[BaseException]) -> None:
         self._name = name
         self._failures = failures
 
@@ -16,26 +21,29 @@ class _Case(AbstractContextManager[None]):
         if failure is None:
             return False
         failure.add_note(f"in the case {self._name}")
-        if isinstance(failure, Exception):
-            self._failures.append(failure)
-            return True
-        return False  # a time-out, an interrupt, pytest.fail: nothing goes on after these
+        if not isinstance(failure, Exception | pytest.fail.Exception) or str(failure).startswith(_TIMED_OUT):
+            return False  # nothing goes on after a time-out or an interrupt
+        self._failures.append(failure)
+        return True
 
 
 @contextmanager
 def every_case() -> Iterator[Callable[[str], AbstractContextManager[None]]]:
-    """Gives what surrounds the check of one case, by its name; raises an ``ExceptionGroup`` of all that failed.
+    """Gives what surrounds the check of one case, by its name; raises an exception group of all that failed.
 
     It is for cases that cost less than pytest spends on an item, several of these at once: parametrise the rest.
     """
-    failures: list[Exception] = []
+    failures: list[BaseException] = []
     names: list[str] = []
 
     def case(name: str) -> _Case:
         names.append(name)
         return _Case(name, failures)
 
-    yield case
+    try:
+        yield case
+    except pytest.fail.Exception as last:
+        failures.append(last)
     assert names, "there are no cases"
     if failures:
-        raise ExceptionGroup(f"{len(failures)} of {len(names)} cases", failures)
+        raise BaseExceptionGroup(f"{len(failures)} of {len(names)} cases", failures)

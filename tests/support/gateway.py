@@ -120,6 +120,13 @@ class OpenGateway:
         """Envoy's admin interface."""
         return f"http://127.0.0.1:{self.gateway.ports.envoy_admin}"
 
+    def spurious_answers(self) -> int:
+        """Answers of the processor that Envoy had no use for."""
+        with urllib.request.urlopen(f"{self.envoy_admin_url}/stats?filter=ext_proc.*spurious", timeout=5) as page:
+            counts = [int(line.rpartition(b":")[2]) for line in page]
+        assert counts, "Envoy does not count them any more"
+        return sum(counts)
+
     @property
     def envoy_pid(self) -> int:
         return self.gateway.envoy.pid or 0

@@ -138,10 +138,11 @@ class Plane:
         return {name: line[name] for name in names if line[name] is not None}
 
     def demand_clean(self) -> None:
-        """The processor has met no bug of its own, and the upstream was sent nothing but requests."""
+        """The processor has met no bug of its own, Envoy had no word too many of it, and the upstream only requests."""
         tracebacks = [line for line in self.gateway.records.errors() if "Traceback" in line]
         assert not tracebacks, tracebacks[0]
         assert self.gateway.open.metrics().get("llmroute_internal_errors_total", 0) == 0
+        assert self.gateway.open.spurious_answers() == 0
         assert self.upstream.malformed == []
 
 

@@ -39,9 +39,15 @@ class _Answer(msgspec.Struct):
     model: Any = None
 
 
+class _OddAnswer(msgspec.Struct):
+    usage: msgspec.Raw = msgspec.Raw()
+    model: msgspec.Raw = msgspec.Raw()
+
+
 _asking: Final = msgspec.json.Decoder(_Asking)
 _editable: Final = msgspec.json.Decoder(_Editable)
 _options: Final = msgspec.json.Decoder(_Options)
+_odd_answer: Final = msgspec.json.Decoder(_OddAnswer)
 _answer: Final = msgspec.json.Decoder(_Answer)
 
 
@@ -83,9 +89,18 @@ def read_usage(body: bytes) -> tuple[Usage, str | None]:
     try:
         answer = _answer.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return NO_USAGE, None
+        return _read_odd(body)
     model = answer.model
     return usage_of(answer.usage), model if isinstance(model, str) and model else None
+
+
+def _read_odd(body: bytes) -> tuple[Usage, str | None]:
+    """One of the two may be beyond what can be held, and the other is known all the same."""
+    try:
+        answer = _odd_answer.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NO_USAGE, None
+    return usage_of(maybe_value(answer.usage)), maybe_text(answer.model)
 
 
 def maybe_value(raw: msgspec.Raw) -> Any:
