@@ -2,6 +2,8 @@
 .DEFAULT_GOAL := help
 .PHONY: help run test e2e fuzz differential lint golden bench crds chart proto lock clean
 SHELL := /bin/bash
+# Tests start hundreds of processes, and pytest rewrites their assertions: all of it is compiled once, whatever the shell says.
+export PYTHONDONTWRITEBYTECODE :=
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -4,7 +4,8 @@ Envoy ends at once on SIGTERM, and its image has nothing in it that could ask it
 containers of a pod at the same moment. So this one, on its own SIGTERM, makes Envoy say to its clients and its load
 balancers that it is leaving, while a preStop hook of Envoy waits for ``GET /drained``. The answer, and with it SIGTERM
 for Envoy, comes when nothing is under way and nothing new has come for a while. The page changes nothing, so it does
-not matter who asks for it.
+not matter who asks for it. Somebody who never notices, as a health check of the pod's own address, keeps it only from
+being quiet: after another while, a moment with nothing under way is enough.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -36,12 +37,14 @@ class Limits:
     Attributes:
         least_s: that a leaving Envoy takes requests at least, for load balancers to notice.
         most_s: and at most.
+        notice_s: after the least time, that newcomers alone may keep it from ending.
         signal_s: by which the signal may be later than the hook, on a busy node. Without a signal it is Envoy alone
             that is started anew, and waits in vain for so long.
     """
 
     least_s: float
     most_s: float
+    notice_s: float = 30.0
     signal_s: float = 15.0
 
 
@@ -78,12 +81,21 @@ class Envoy:
             connection.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """How time goes by, in seconds."""
+
+    now: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
 class Drain:
     """One Envoy's way out."""
 
-    def __init__(self, envoy: Envoy, limits: Limits) -> None:
+    def __init__(self, envoy: Envoy, limits: Limits, clock: Clock | None = None) -> None:
         self._envoy = envoy
         self._limits = limits
+        self._clock = clock or Clock()
         self.told = threading.Event()
         self._done = threading.Event()
 
@@ -96,12 +108,13 @@ class Drain:
         """After the signal: have Envoy leave, and say how that went. Takes at most the limit.
 
         It may end when nothing is under way and nothing new has come for a while: a load balancer that is slower to
-        notice than the least time still sends requests here.
+        notice than the least time still sends requests here. Who has not noticed then never will.
         """
-        began = quiet_since = time.monotonic()
+        limits = self._limits
+        began = quiet_since = self._clock.now()
         asked, left, total = False, 0, -1
         try:
-            while (now := time.monotonic()) - began < self._limits.most_s:
+            while (gone := (now := self._clock.now()) - began) < limits.most_s:
                 try:
                     if not asked:
                         self._envoy.leave()
@@ -115,18 +128,20 @@ class Drain:
                     left, came = max(left, 1), True
                 if left or came:
                     quiet_since = now
-                elif now - began >= self._limits.least_s and now - quiet_since >= _QUIET_S:
+                is_quiet = now - quiet_since >= _QUIET_S or gone >= limits.least_s + limits.notice_s
+                if not left and is_quiet and gone >= limits.least_s:
                     break
-                time.sleep(_POLL_S)
+                self._clock.sleep(_POLL_S)
         finally:
             self._done.set()
-        return f"{left} requests under way after {time.monotonic() - began:.1f} s"
+        return f"{left} requests under way after {self._clock.now() - began:.1f} s"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, then drain. Returns the exit code."""
     given = _parser().parse_args(arguments)
-    drain = Drain(Envoy(*given.envoy), Limits(given.min, max(given.min, given.max), given.signal))
+    limits = Limits(given.min, max(given.min, given.max), signal_s=given.signal)
+    drain = Drain(Envoy(*given.envoy), limits)
     # Blocked before there are threads, and waited for: a handler that sets an event can deadlock with who waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     with _server(given.listen, _page_of(drain)) as server:

@@ -115,13 +115,12 @@ class Feed:
         """An object as last seen."""
         return self._store.get(subject)
 
-    def put(self, kind: Kind, obj: Object, *, deleted: bool = False) -> None:
-        """Take note of an object as it is now, from a watch or from the answer to a write of our own.
+    def answered(self, kind: Kind, obj: Object) -> None:
+        """Take note of an object as the answer to a write of our own has it.
 
-        An answer may be the first to tell of somebody's change, and then the watch has no news of it any more.
+        It may be the first to tell of somebody's change, and then the watch has no news of it any more.
         """
-        if self._store.put(kind, obj, deleted=deleted) is Change.CONTENT:
-            self._changed()
+        self._told(self._store.answered(kind, obj))
 
     def _is_news(self, kind: Kind, obj: Object, event: str | None) -> bool:
         return event != "MODIFIED" or not self._store.has(kind, obj)
@@ -130,7 +129,11 @@ class Feed:
         if event is None:
             # Part of a list that the watch began with: there was a time without one.
             self._doubted.set()
-        self.put(kind, obj, deleted=event == "DELETED")
+        self._told(self._store.put(kind, obj, deleted=event == "DELETED"))
+
+    def _told(self, change: Change) -> None:
+        if change is Change.CONTENT:
+            self._changed()
 
     async def _rest(self, seconds: float) -> None:
         try:

@@ -7,6 +7,7 @@ goes once every processor is known to do without, or long after.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -21,6 +22,7 @@ from controller.operator.gateway_view import GatewayView, our_label
 from controller.operator.kinds import GATEWAY_KINDS, Kind
 from controller.operator.lease import clock
 from controller.operator.published import Published
+from controller.operator.right_of_way import RightOfWay
 from controller.operator.settings import Settings
 from controller.translate import Condition, Translation
 from controller.translate.gateway_api import GatewayObjects
@@ -51,6 +53,8 @@ class GatewayLane:
 
     ``told`` gets what was published last, whenever that is another one, or Envoy Gateway says something else of it.
 
+    ``way``: statuses wait for its writes, which bring traffic, as they do for those of the config lane.
+
     ``view.run`` is the caller's to start, beside ``run``.
     """
 
@@ -61,7 +65,9 @@ class GatewayLane:
         served: Callable[[], int | None],
         metrics: Counts,
         told: Callable[[Published], None],
+        way: RightOfWay,
     ) -> None:
+        self._way = way
         self._cluster = cluster
         self._settings = settings
         self._served = served
@@ -151,10 +157,11 @@ class GatewayLane:
         )
         self._ceased = found.ceased
         behind = set[str]()
-        for body in found.writes:
-            namespace = body["metadata"]["namespace"]
-            if namespace not in known or not await self._write(body):
-                behind.add(namespace)
+        with self._way.ahead() if found.writes else nullcontext():
+            for body in found.writes:
+                namespace = body["metadata"]["namespace"]
+                if namespace not in known or not await self._write(body):
+                    behind.add(namespace)
         # What is still referred to by something that could not be written stays.
         await self._delete([obj for obj in found.deletions if key_of(obj)[1] not in behind])
         self._forget(wanted)

@@ -1,13 +1,17 @@
 """Who goes first: traffic is worth more than what is said about it."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from math import inf
 from typing import Final
 
-#: How long a row of changes holds up everything else, seconds: a single one has long arrived by then.
-_ALONE_S: Final = 1.0
+#: How long a row of changes holds up everything else, seconds: a single change has arrived by then, and it is well
+#: below the longest time after which a row is written, or one would follow the other with hardly a turn between them.
+_ALONE_S: Final = 0.4
+#: Changes are one row unless there is none for this long, seconds: the settling time.
+_CALM_S: Final = 0.1
 
 
 class RightOfWay:
@@ -15,62 +19,94 @@ class RightOfWay:
 
     From a change to the end of the pass that takes it in, no turn is given, so that the event loop, the processors
     and the API server are free for that pass. Changes that never end starve nobody: after ``alone_s`` seconds of them
-    one turn is given at a time. While ``idle`` is not set, because ConfigMaps or Secrets are being written, none is.
+    one turn is given at a time, and a turn that hangs keeps the next one for no longer than that. Turns are given in
+    the order in which they are asked for. While ``idle`` is not set, because ConfigMaps or Secrets are being written,
+    there are none.
+
+    ``now``: seconds of any clock that nobody sets.
     """
 
-    def __init__(self, idle: asyncio.Event, alone_s: float = _ALONE_S) -> None:
+    def __init__(
+        self, idle: asyncio.Event, alone_s: float = _ALONE_S, *, now: Callable[[], float] = time.monotonic
+    ) -> None:
         self._idle = idle
         self._alone_s = alone_s
+        self._now = now
         self._is_due = False
-        #: When the row of changes began during which nobody who waits had a turn, but for one at a time.
-        self._since: float | None = None
-        self._waiting = 0
-        self._taken = 0
+        #: Others than the config lane who go first at the moment.
+        self._ahead = 0
+        #: When the row of changes began, and since when there is none, if there is none.
+        self._since, self._calm_since = -inf, -inf
+        #: First come, first served. Who has it waits for room, and all others for it.
+        self._door = asyncio.Lock()
+        #: When the turns that are not over began.
+        self._taken: list[float] = []
         self._moved = asyncio.Event()
 
     def due(self) -> None:
         """There is a change."""
+        self._press()
         self._is_due = True
-        if self._since is None:
-            self._since = asyncio.get_running_loop().time()
 
     def done(self) -> None:
         """All changes so far were taken in, or will not be."""
-        self._is_due = False
-        if not self._waiting:
-            self._since = None
-        self._moved.set()
+        was_due, self._is_due = self._is_due, False
+        if was_due:
+            self._relax()
+
+    @contextmanager
+    def ahead(self) -> Iterator[None]:
+        """Something else is under way that goes first, as a change does, and is part of the same row."""
+        self._press()
+        self._ahead += 1
+        try:
+            yield
+        finally:
+            self._ahead -= 1
+            self._relax()
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
         """One write. Waits until there is room for it."""
-        self._waiting += 1
-        try:
-            await self._room()
-        finally:
-            self._waiting -= 1
-        self._taken += 1
+        async with self._door:
+            await self._room(is_write=True)
+            begun = self._now()
+            self._taken.append(begun)
         try:
             yield
         finally:
-            self._taken -= 1
+            self._taken.remove(begun)
             self._moved.set()
 
-    async def _room(self) -> None:
+    async def glance(self) -> None:
+        """Returns when there is room for what asks nobody, costs a moment of the event loop, and takes no turn."""
+        await self._room(is_write=False)
+
+    @property
+    def _is_pressed(self) -> bool:
+        return self._is_due or self._ahead > 0
+
+    def _press(self) -> None:
+        if not self._is_pressed and self._now() - self._calm_since >= _CALM_S:
+            self._since = self._now()
+
+    def _relax(self) -> None:
+        if not self._is_pressed:
+            self._calm_since = self._now()
+        self._moved.set()
+
+    async def _room(self, *, is_write: bool) -> None:
         await self._idle.wait()
-        while wait_s := self._wait_s():
+        while wait_s := self._wait_s(is_write=is_write):
             self._moved.clear()
             with suppress(TimeoutError):
-                async with asyncio.timeout(None if wait_s == inf else wait_s):
+                async with asyncio.timeout(wait_s):
                     await self._moved.wait()
             await self._idle.wait()
-        if not self._is_due:
-            self._since = None
 
-    def _wait_s(self) -> float:
+    def _wait_s(self, *, is_write: bool) -> float:
         """Seconds until there is room, if nothing happens before; 0: there is."""
-        if not self._is_due or self._since is None:
+        if not self._is_pressed:
             return 0.0
-        if self._taken:
-            return inf
-        return max(0.0, self._since + self._alone_s - asyncio.get_running_loop().time())
+        last = max(self._taken, default=-inf) if is_write else -inf
+        return max(0.0, max(self._since, last) + self._alone_s - self._now())

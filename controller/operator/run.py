@@ -67,7 +67,9 @@ class Operator:
         self._config = ConfigLane(compiler, self._census, self._publisher, settings, metrics, self._published)
         self._feed = Feed(cluster, store, self._census, settings, self._config.poke)
         self._statuses = StatusLane(self._feed, cluster, self._events, metrics, self._config.way)
-        self._gateway = GatewayLane(cluster, settings, self._serving.revision_floor, metrics, self._statuses.offer)
+        self._gateway = GatewayLane(
+            cluster, settings, self._serving.revision_floor, metrics, self._statuses.offer, self._config.way
+        )
         self._remains = Remains(cluster, settings)
         self._config.ahead = self._gateway.ahead
         self._stop = asyncio.Event()

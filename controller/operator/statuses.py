@@ -43,8 +43,8 @@ class Objects(Protocol):
     def get(self, subject: Subject) -> Mapping[str, Any] | None:
         """An object as last seen."""
 
-    def put(self, kind: Kind, obj: Object) -> object:
-        """Take note of an object as it is now."""
+    def answered(self, kind: Kind, obj: Object) -> object:
+        """Take note of an object as it was when a write of ours was answered."""
 
 
 class Writer(Protocol):
@@ -174,12 +174,12 @@ class StatusLane:
         subjects = backlog.subjects
         for begin in range(0, len(subjects), _SLICE):
             await asyncio.sleep(0)
-            async with self._way.turn():
-                if backlog is not self._backlog:
-                    return math.inf
-                pause = min(
-                    pause, *(backlog.examine(subject, clock(), counts) for subject in subjects[begin : begin + _SLICE])
-                )
+            await self._way.glance()
+            if backlog is not self._backlog:
+                return math.inf
+            pause = min(
+                pause, *(backlog.examine(subject, clock(), counts) for subject in subjects[begin : begin + _SLICE])
+            )
             if backlog:
                 self._work.set()
         if backlog.has_begun:
@@ -234,7 +234,7 @@ class StatusLane:
         else:
             go.row = self._stops = 0
             if obj is not None:
-                self._objects.put(kind, obj)
+                self._objects.answered(kind, obj)
                 self._metrics.wrote("status", 1)
                 for transition in transitions(job.known.get("status"), job.document):
                     self._events.transition(obj, transition)

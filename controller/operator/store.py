@@ -48,8 +48,18 @@ class Store:
         self.status = 0
 
     def put(self, kind: Kind, obj: Object, *, deleted: bool = False) -> Change:
-        """Take in what an event or an answer says of one object."""
+        """Take in what an event says of one object."""
         return self._count(self._put(kind, obj, deleted=deleted))
+
+    def answered(self, kind: Kind, obj: Object) -> Change:
+        """Take in what the answer to a write of our own says of one object that is known.
+
+        It may come late, when a list has dropped the object or another one of its name is there: then it says nothing.
+        """
+        known = self._shelves[kind].objects.get(subject_of(obj))
+        if known is None or _uid(known) != _uid(obj):
+            return Change.NONE
+        return self.put(kind, obj)
 
     def resync(self, kind: Kind, items: Iterable[Object], resource_version: int, unseen: Collection[str] = ()) -> bool:
         """Take in a complete list of a kind, and drop what it lacks. Says whether any content changed.

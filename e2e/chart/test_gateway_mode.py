@@ -17,7 +17,7 @@ from e2e.support.accounts import make_namespace
 from e2e.support.api import Api, Object
 from e2e.support.control_plane import ControlPlane
 from e2e.support.release import CHART, SMALL, Installed, merged, routed
-from e2e.support.stand import placed, running_provider
+from e2e.support.stand import ask, placed, running_provider
 from e2e.support.status import until_says
 from tests.support.envoy_gateway import running_gateway_api
 from tests.support.gateway_definitions import definition, needs_definitions
@@ -140,14 +140,14 @@ def answered(release: Installed, team: str, folder: Path) -> str | None:
     assert {(each["name"], each["namespace"]) for each in workers} == {
         (each["name"], release.namespace) for each in grant["spec"]["to"]
     }
-    paths = [folder / f"worker-{each['port']}.sock" for each in workers]
-    for each, path in zip(workers, paths, strict=True):
-        release.host.network.open_path(each["namespace"], each["name"], each["port"], path)
+    network = release.host.network
+    paths = [network.open_path(each["namespace"], each["name"], each["port"]) for each in workers]
     assert len(paths) == 2
     with (
-        running_gateway_api(folder, found, list(map(str, paths))) as envoy,
+        running_gateway_api(folder, found, paths) as envoy,
         sdk(f"http://{_HERE}:{envoy.port}") as client,
     ):
+        until(lambda: ask(envoy.port, "m").status == 200, "it is not served")
         assert [each.id for each in client.models.list()] == ["m"]
         return client.chat.completions.create(model="m", messages=user("hello")).choices[0].message.content
 

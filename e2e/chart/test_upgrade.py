@@ -24,6 +24,8 @@ WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
 #: A stream of 4 s: longer than a pod takes to go, shorter than it may.
 _PARTS, _PAUSE_S = 20, 0.2
 _ASKING, _STREAMING = 3, 2
+#: For all pods to be replaced; twice, and all that goes before and after, is within the test's own limit.
+_PHASE_S = 150.0
 #: The chart's own, but for times: the DNS of these tests keeps nothing, no load balancer is slow. The provider is near.
 _VALUES: Mapping[str, Any] = {
     "operator": {"localEndpoints": True},
@@ -101,12 +103,12 @@ def test_upgrade_and_rollback(gateway: Installed, tell: Tell) -> None:
     def up() -> None:
         gateway.upgrade(_CHANGED)
         gateway.kubectl.apply(late)
-        gateway.until_rolled_out(200)
+        gateway.until_rolled_out(_PHASE_S)
 
     def back() -> None:
         gateway.rollback(1)
         gateway.kubectl("delete", "llmroute,llmbackend", "to-late", "late", "--ignore-not-found")
-        gateway.until_rolled_out(200)
+        gateway.until_rolled_out(_PHASE_S)
 
     for name, work, served in (("upgrade", up, {"m", "late"}), ("rollback", back, {"m"})):
         with followed(gateway.host, gateway.namespace, gateway.name, "http") as history:

@@ -9,17 +9,19 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from controller.chart import CONFIG_DIRECTORY
 from e2e.cluster.conftest import fresh_name
 from e2e.conftest import Tell
 from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import ENVOY_SECRETS
 from e2e.support.private_mount import why_no_mount
 from e2e.support.secrets import forms_of, outputs, put_secret
-from e2e.support.stand import Answer, Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_provider, running_stand
 from e2e.support.status import conditions, until_says
 from tests.support.authority import Authority
 from tests.support.gateway import backend, route, rule
@@ -36,7 +38,7 @@ _LIMIT_S = 25.0
 
 @pytest.fixture(scope="module")
 def stand(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
-    if reason := why_no_mount(tmp_path_factory.mktemp("mount") / "tried"):
+    if reason := why_no_mount(tmp_path_factory.mktemp("mount") / "tried", Path(CONFIG_DIRECTORY)):
         pytest.skip(reason)
     # Nobody can ask Envoy what it uses: a certificate stays twice this long, which is four minutes by default.
     folder, flags = tmp_path_factory.mktemp("stand"), ("--log-level", "debug", "--removal", "2")
@@ -107,17 +109,17 @@ def until_lacking(stand: Stand, namespace: str, reason: str) -> str:
 
     until(lambda: resolved().get("reason") == reason, f"it is not {reason}", _LIMIT_S)
     assert resolved()["status"] == "False"
-    until_refused(stand, namespace)
+    until_refused(stand, namespace, "cannot be used")
     return resolved()["message"]
 
 
-def until_refused(stand: Stand, namespace: str) -> Answer:
-    """The client's dialect names the backend and nothing that it lacks; others go on."""
-    refused = stand.until_answers(f"{namespace}-closed", 503, f"{namespace}/closed", _LIMIT_S)
+def until_refused(stand: Stand, namespace: str, why: str) -> None:
+    """The client's dialect names the backend and why, and nothing that it lacks; others go on."""
+    refused = stand.until_answers(f"{namespace}-closed", 503, why, _LIMIT_S)
+    assert f"{namespace}/closed" in refused.message
     assert set(refused.body["error"]) == {"message", "type", "param", "code"}
     assert not any(word in refused.message for word in ("pair", "ours", "PRIVATE"))
-    assert stand.ask(f"{namespace}-other").status == 200
-    return refused
+    stand.until_answers(f"{namespace}-other", 200)
 
 
 def until_shown(stand: Stand, closed: Closed, model: str, name: str) -> None:
@@ -173,7 +175,7 @@ def test_authorities(stand: Stand, namespace: str, closed: Closed, up: Upstream,
     others = Authority("somebody else").pem
     put(others)
     until_says(stand.api, "LLMBackend", namespace, "closed", GOOD)
-    assert "CERTIFICATE_VERIFY_FAILED" in until_refused(stand, namespace).message
+    until_refused(stand, namespace, "CERTIFICATE_VERIFY_FAILED")
     assert closed.shown != f"{namespace}-us"
     put(others + closed.authority.pem)
     until_shown(stand, closed, model, f"{namespace}-us")
@@ -191,7 +193,7 @@ def test_one_that_the_upstream_does_not_take(
     put_pair(stand, namespace, bad)
     model = apply(stand, namespace, closed, up)
     until_says(stand.api, "LLMBackend", namespace, "closed", GOOD)
-    assert why in until_refused(stand, namespace).message
+    until_refused(stand, namespace, why)
     put_pair(stand, namespace, closed.authority.issue(f"{namespace}-new"))
     until_shown(stand, closed, model, f"{namespace}-new")
 
@@ -210,11 +212,12 @@ async def test_rotation_under_load(stand: Stand, namespace: str, closed: Closed,
     async with asyncio.TaskGroup() as group:
         for _ in range(4):
             group.create_task(_ask_on(stand.data.envoy.port, model, answers, enough))
+        await asyncio.to_thread(until, lambda: len(closed.upstream.shown) > since + 1, "nobody asks")
         for name in names[1:]:
-            put_pair(stand, namespace, closed.authority.issue(name))
+            await asyncio.to_thread(put_pair, stand, namespace, closed.authority.issue(name))
             await asyncio.to_thread(until_only_shown, closed, name)
-        put_pair(stand, namespace, closed.authority.issue(last), "another")
-        apply(stand, namespace, closed, up, clientCertificateRef={"name": "another"})
+        await asyncio.to_thread(put_pair, stand, namespace, closed.authority.issue(last), "another")
+        await asyncio.to_thread(apply, stand, namespace, closed, up, clientCertificateRef={"name": "another"})
         await asyncio.to_thread(until_only_shown, closed, last)
         enough.set()
 

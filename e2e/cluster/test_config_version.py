@@ -153,6 +153,8 @@ def test_silence_is_no_answer(stand: Stand, fleet: Fleet, namespace: str, up: Up
     fleet.admit(new)
     plain, keyed, _ = apply(stand, namespace, up.port)
     until_too_old(stand, namespace)
+    stand.until_settled()
+    stand.until_answers(plain, 200)
 
     with _hung(old):
         until_object(stand.api, "LLMBackend", namespace, "plain", _is_silent, 30)

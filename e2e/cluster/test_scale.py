@@ -27,6 +27,8 @@ from tests.support.waiting import until
 
 ROUTES, BACKENDS, CLIENTS = 1000, 100, 16
 CHANGES = 50
+#: Each has some of the changes beside it; about six are enough.
+_FLOODS = 20
 #: A config write is due in half a second, whatever is to be written beside it.
 _WRITE_BUDGET_S = 0.5
 #: The budgets of the issue, for a machine that does nothing else; the tests allow for one that does.
@@ -159,32 +161,37 @@ def test_from_apply_to_first_request(stand: Stand, up: Upstream, few_s: list[flo
     """A changed route serves its first request within a second with ten routes, and within two with a thousand."""
     many_s = _latencies(stand, up, ROUTES)
 
-    tell(with_10_p50_s=median(few_s), with_10_p99_s=_p99(few_s), with_10_max_s=max(few_s))
-    tell(with_1000_p50_s=median(many_s), with_1000_p99_s=_p99(many_s), with_1000_max_s=max(many_s))
+    tell(with_10_p50_s=median(few_s), with_10_p99_s=_p(99, few_s), with_10_max_s=max(few_s))
+    tell(with_1000_p50_s=median(many_s), with_1000_p99_s=_p(99, many_s), with_1000_max_s=max(many_s))
     assert median(few_s) < 1
-    assert _p99(few_s) < 1 * _SLACK
+    assert _p(99, few_s) < 1 * _SLACK
     assert median(many_s) < 2
-    assert _p99(many_s) < 2 * _SLACK
+    assert _p(99, many_s) < 2 * _SLACK
 
 
 def test_no_config_write_waits_for_statuses(stand: Stand, crowd: Crowd, tell: Tell) -> None:
     """While a thousand statuses are to be written, a change is in the ConfigMap within half a second."""
-    calm_s, busy_s, floods = list[float](), list[float](), list[Flood]()
-    with closing(ConfigMapWrites(stand)) as writes:
-        while len(busy_s) < CHANGES:
+    calm_s, busy_s, written = list[float](), list[float](), 0
+    with closing(ConfigMapWrites(stand)) as writes, closing(Flood(stand)) as flood:
+        for _ in range(_FLOODS):
             _until_quiet(stand.operator.asked)
             calm_s += [writes.took_s() for _ in range(10)]
-            floods.append(Flood(stand))
-            while floods[-1].is_on() and len(busy_s) < CHANGES:
+            flood.begin()
+            while flood.is_on() and len(busy_s) < CHANGES:
                 busy_s.append(writes.took_s())
-    Flood.end(stand)
+            written += flood.written
+            if len(busy_s) == CHANGES:
+                break
 
-    tell(calm_p50_s=median(calm_s), calm_p99_s=_p99(calm_s), calm_max_s=max(calm_s))
-    tell(busy_p50_s=median(busy_s), busy_p99_s=_p99(busy_s), busy_max_s=max(busy_s))
-    tell(changes=len(busy_s), floods=len(floods), status_writes=floods[0].written)
-    # What takes long also without any statuses is the machine; the second number is nearly the longest of all.
-    assert median(busy_s) < max(_WRITE_BUDGET_S, median(calm_s) * _SLACK)
-    assert _p99(busy_s) < max(_WRITE_BUDGET_S * _SLACK, _p99(calm_s) * _SLACK**2)
+    tell(calm_p50_s=median(calm_s), calm_p90_s=_p(90, calm_s), calm_p99_s=_p(99, calm_s), calm_max_s=max(calm_s))
+    told = f"in ascending order: {[round(each, 3) for each in sorted(busy_s)]}"
+    assert len(busy_s) == CHANGES, f"statuses are written faster than changes can come: {told}"
+    tell(busy_p50_s=median(busy_s), busy_p90_s=_p(90, busy_s), busy_p99_s=_p(99, busy_s), busy_max_s=max(busy_s))
+    tell(changes=len(busy_s), status_writes=written)
+    # What takes long also without any statuses is the machine. Of so few the 99th of a hundred is the longest one of
+    # all, and says more of the machine than of us: it is told.
+    assert median(busy_s) < max(_WRITE_BUDGET_S / _SLACK, median(calm_s) * _SLACK), told
+    assert _p(90, busy_s) < max(_WRITE_BUDGET_S, _p(90, calm_s) * _SLACK), told
 
 
 def test_no_change_waits_for_statuses(stand: Stand, up: Upstream, crowd: Crowd, tell: Tell) -> None:
@@ -255,10 +262,14 @@ class Flood:
     """The statuses of all there is, which are to be written at once: no pod is ready any more, or they are again."""
 
     def __init__(self, stand: Stand) -> None:
-        self._operator = stand.operator
-        self._asked = len(stand.operator.asked())
-        gone = not stand.operator.metric('llmroute_controller_extproc_replicas{state="ready"}')
-        _set_ready(stand, ready=gone)
+        self._stand, self._operator = stand, stand.operator
+        self._asked = 0
+
+    def begin(self) -> None:
+        """Returns when the first of them are written."""
+        self._asked = len(self._operator.asked())
+        gone = not self._operator.metric('llmroute_controller_extproc_replicas{state="ready"}')
+        _set_ready(self._stand, ready=gone)
         until(lambda: self.written > 20, "no status says that pods went or came", 30)
 
     @property
@@ -270,11 +281,10 @@ class Flood:
         """Whether there is much left of it."""
         return self.written < 0.9 * (ROUTES + BACKENDS)
 
-    @staticmethod
-    def end(stand: Stand) -> None:
+    def close(self) -> None:
         """All pods are ready, and every status says so."""
-        _set_ready(stand, ready=True)
-        _until_quiet(stand.operator.asked)
+        _set_ready(self._stand, ready=True)
+        _until_quiet(self._operator.asked)
 
 
 def _set_ready(stand: Stand, *, ready: bool) -> None:
@@ -342,5 +352,5 @@ def _until_quiet(asked: Callable[[], Sequence[Request]]) -> None:
             count, since = now, time.monotonic()
 
 
-def _p99(values: Sequence[float]) -> float:
-    return quantiles(values, n=100, method="inclusive")[98]
+def _p(percent: int, values: Sequence[float]) -> float:
+    return quantiles(values, n=100, method="inclusive")[percent - 1]

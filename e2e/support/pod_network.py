@@ -9,7 +9,7 @@ import itertools
 import socket
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from e2e.support.api import Object
@@ -34,6 +34,8 @@ class Network:
         self._relays: dict[tuple[str, int], asyncio.Server] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._reserved: dict[str, int] = {}
+        # The path of a socket has at most 107 bytes, which the folder of a test may exceed.
+        self._sockets = TemporaryDirectory(prefix="pod-network-", dir="/tmp")
         self._background.run(self._answer_names())
 
     def reserve(self, address: str, port: int, host_port: int) -> None:
@@ -57,11 +59,13 @@ class Network:
         self._background.run(self._relay(("127.0.0.1", found), listening, self._to_service(namespace, service, port)))
         return found
 
-    def open_path(self, namespace: str, service: str, port: int | str, path: Path) -> None:
-        """The same by a Unix socket, which is made."""
+    def open_path(self, namespace: str, service: str, port: int | str) -> str:
+        """The same by a Unix socket; its path."""
+        path = f"{self._sockets.name}/{next(self._turns)}"
         listening = socket.socket(socket.AF_UNIX)
-        listening.bind(str(path))
-        self._background.run(self._relay((str(path), 0), listening, self._to_service(namespace, service, port)))
+        listening.bind(path)
+        self._background.run(self._relay((path, 0), listening, self._to_service(namespace, service, port)))
+        return path
 
     def changed(self) -> None:
         """Listen on the addresses of all Services; on those that are gone, no more."""
@@ -94,6 +98,7 @@ class Network:
         """Break all connections and stop."""
         self._background.run(self._end())
         self._background.close()
+        self._sockets.cleanup()
 
     def _ports(self) -> Iterator[tuple[tuple[str, int], tuple[str, str]]]:
         for found in self._services.all():

@@ -27,21 +27,30 @@ def etc_mount(folder: Path, place: Path, scratch: Path) -> list[str]:
 
     ``place`` is below ``/etc``, where this machine has nothing; ``scratch``, a path that does not exist yet, is taken.
     """
+    # Else what is made there would be made on the machine, by way of a link.
+    is_free = f"[ ! -e {quoted([_first(place)])} ]"
     mounts = [
         f"mkdir -p {quoted([place])}",
         f"mount --bind {quoted([folder, place])}",
         f"mount -o remount,bind,ro {quoted([place])}",
     ]
-    script = "\n".join([_COVER, *mounts, 'exec "$@"'])
+    script = "\n".join([is_free, _COVER, *mounts, 'exec "$@"'])
     return [shutil.which("unshare") or "unshare", *_UNSHARE, _SHELL, "-ec", script, "sh", str(scratch)]
 
 
-def why_no_mount(scratch: Path) -> str:
+def why_no_mount(scratch: Path, place: Path) -> str:
     """What stands in the way of that on this machine; empty when nothing does."""
+    if _first(place).exists():
+        return f"{_first(place)} of this machine is in the way"
     scratch.mkdir()
-    command = [*etc_mount(scratch, Path("/etc/of-a-test"), scratch / "etc"), "ls", "/etc/hosts", "/etc/of-a-test/etc"]
+    command = [*etc_mount(scratch, place, scratch / "etc"), "ls", "/etc/hosts", str(place / "etc")]
     try:
         tried = subprocess.run(command, capture_output=True, text=True, check=False, timeout=30)
     except OSError as error:
         return f"cannot run unshare: {error}"
     return f"no user or mount namespaces here: {tried.stderr.strip()}" if tried.returncode else ""
+
+
+def _first(place: Path) -> Path:
+    """What of it is in ``/etc`` itself."""
+    return Path(*place.parts[:3])

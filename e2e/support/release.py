@@ -1,6 +1,7 @@
 """The chart, installed on the control plane by helm, with its pods running."""
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,10 +93,11 @@ class Installed:
 
     def until_rolled_out(self, limit_s: float = _LIMIT_S) -> None:
         """Returns when every Deployment has its pods, all new and ready, and no old one is left, not even leaving."""
+        deadline = time.monotonic() + limit_s
         try:
             until(lambda: all(map(_is_rolled_out, found := self.deployments())) and found, "not rolled out", limit_s)
             wanted = sum(each["spec"]["replicas"] for each in self.deployments())
-            until(lambda: len(self._all_pods()) == wanted, "old pods stay", limit_s)
+            until(lambda: len(self._all_pods()) == wanted, "old pods stay", max(1.0, deadline - time.monotonic()))
         except Exception as fault:
             fault.add_note(self.story())
             raise

@@ -348,6 +348,7 @@ async def test_a_changed_secret_is_written_at_once() -> None:
         stand.lane.lead()
         await eventually(lambda: credentials(stand) == ["first"])
         await eventually(lambda: KEYS in stand.secrets.watches)
+        await eventually(lambda: stand.offered)
         [first] = stand.offered
         stand.secrets.put_secret(KEYS, 2, {"apiKey": "second"})
         await eventually(lambda: credentials(stand) == ["second"])

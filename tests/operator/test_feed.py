@@ -71,16 +71,21 @@ async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 async def test_an_answer_to_our_own_write_may_be_the_first_to_tell_of_a_change(stand: Stand) -> None:
     """An edit of an object whose status is just written is not overlooked, though the watch has no news of it then."""
     known = numbered(route(), 3)
-    stand.feed.put(LLM_ROUTES, known)
-    assert stand.changes == 1
+    stand.store.put(LLM_ROUTES, known)
     written = {**known, "metadata": {**known["metadata"], "resourceVersion": "4"}, "status": {}}
-    stand.feed.put(LLM_ROUTES, written)
-    assert stand.changes == 1
+    stand.feed.answered(LLM_ROUTES, written)
+    assert stand.changes == 0
     edited = {**written, "metadata": {**known["metadata"], "resourceVersion": "5", "generation": 9}}
-    stand.feed.put(LLM_ROUTES, edited)
-    assert stand.changes == 2
-    stand.feed.put(LLM_ROUTES, edited)
-    assert (stand.changes, stand.feed.get(subject_of(known))) == (2, edited)
+    stand.feed.answered(LLM_ROUTES, edited)
+    assert stand.changes == 1
+    stand.feed.answered(LLM_ROUTES, edited)
+    assert (stand.changes, stand.feed.get(subject_of(known))) == (1, edited)
+
+
+async def test_an_answer_that_comes_late_is_no_news(stand: Stand) -> None:
+    """Nothing is compiled because of an object that is gone."""
+    stand.feed.answered(LLM_ROUTES, numbered(route(), 3))
+    assert (stand.changes, stand.store.objects(LLM_ROUTES)) == (0, ())
 
 
 def found(*items: Mapping[str, Any]) -> web.Response:

@@ -1,56 +1,79 @@
 """Who goes first, and that nobody waits for ever."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
-from functools import partial
+from typing import Any
 
 import pytest
 
+from controller.operator.debounce import Debounce
 from controller.operator.right_of_way import RightOfWay
 from tests.support.waiting import eventually
 
-_SHORT_S = 0.05
+_ALONE_S = 0.05
 
 
 class Writers:
-    """So many tasks that take one turn after another. ``most`` were under way at a time."""
+    """So many tasks that take one turn after another, each for ``turn_s``.
 
-    def __init__(self, alone_s: float) -> None:
+    The way's time is ``at`` and stands still; it looks at it again and again. ``turns`` are counted by task; ``most``
+    were under way at a time.
+    """
+
+    def __init__(self, count: int = 4, turn_s: float = 0.001) -> None:
         self.idle = asyncio.Event()
         self.idle.set()
-        self.way = RightOfWay(self.idle, alone_s)
-        self.turns = self.underway = self.most = 0
+        self.at = 1000.0
+        self.way = RightOfWay(self.idle, _ALONE_S, now=lambda: self.at)
+        self.by_task = [0] * count
+        self.underway = self.most = 0
+        self._turn_s = turn_s
 
-    async def write(self) -> None:
+    @property
+    def turns(self) -> int:
+        return sum(self.by_task)
+
+    async def write(self, number: int) -> None:
         """For ever."""
         while True:
             async with self.way.turn():
                 self.underway += 1
-                self.turns, self.most = self.turns + 1, max(self.most, self.underway)
-                await asyncio.sleep(0.001)
+                self.by_task[number] += 1
+                self.most = max(self.most, self.underway)
+                await asyncio.sleep(self._turn_s)
                 self.underway -= 1
-
-    def have_gone_on(self, since: int) -> bool:
-        """Whether there was a turn since there were so many."""
-        return self.turns > since
 
     async def turns_in(self, seconds: float) -> int:
         """How many are begun meanwhile. Those that were under way before have ended by then."""
+        await eventually(lambda: self.underway <= 1)
         await asyncio.sleep(0.01)
         before, self.most = self.turns, 0
         await asyncio.sleep(seconds)
         return self.turns - before
 
+    async def go_on(self, most: int) -> None:
+        """Returns after some more turns, of which so many were under way at a time."""
+        self.most, until = 0, self.turns + 20
+        await eventually(lambda: self.turns >= until)
+        assert self.most == most
+
 
 @asynccontextmanager
-async def writers(count: int = 4, alone_s: float = 30.0) -> AsyncIterator[Writers]:
-    """At work."""
-    made = Writers(alone_s)
-    tasks = [asyncio.create_task(made.write()) for _ in range(count)]
-    try:
-        await eventually(lambda: made.turns > count)
+async def writers() -> AsyncIterator[Writers]:
+    """Four at work."""
+    made = Writers()
+    async with doing(*(made.write(number) for number in range(4))):
+        await eventually(lambda: made.turns > 4)
         yield made
+
+
+@asynccontextmanager
+async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Tasks for the time of the context, in which none of them may end."""
+    tasks = [asyncio.create_task(each) for each in work]
+    try:
+        yield
         assert [task for task in tasks if task.done()] == []
     finally:
         for task in tasks:
@@ -64,64 +87,128 @@ async def test_nobody_is_in_the_way_of_a_change() -> None:
         some.way.due()
         assert await some.turns_in(0.1) == 0
         some.way.done()
-        assert await some.turns_in(0.1) > 4
-        assert some.most == 4
+        await some.go_on(most=4)
 
 
 async def test_nobody_is_in_the_way_of_a_write() -> None:
-    """A ConfigMap that is written goes first, whatever is known of changes."""
+    """A ConfigMap that is written goes first, whatever is known of changes and for how long."""
     async with writers() as some:
         some.idle.clear()
         assert await some.turns_in(0.05) == 0
         some.way.due()
+        some.at += 10
+        assert await some.turns_in(0.05) == 0
         some.way.done()
         assert await some.turns_in(0.05) == 0
         some.idle.set()
-        assert await some.turns_in(0.1) > 4
+        await some.go_on(most=4)
+
+
+async def test_others_than_changes_may_go_first() -> None:
+    """As what is written for Envoy Gateway: until it is over, and for no longer than a row of changes would."""
+    async with writers() as some:
+        with some.way.ahead():
+            some.way.due()
+            some.way.done()
+            assert await some.turns_in(0.1) == 0
+            some.at += 10
+            assert await some.turns_in(0.1) > 0
+        await some.go_on(most=4)
 
 
 async def test_changes_without_end_starve_nobody() -> None:
-    """After a while there is one turn at a time, and no more before they end."""
-    async with writers(alone_s=_SHORT_S) as some:
+    """After a while there is one turn at a time, in the order of asking, and no more before they end."""
+    async with writers() as some:
         some.way.due()
-        turns = some.turns
-        await eventually(lambda: some.turns > turns + 20)
-        assert await some.turns_in(0.1) > 4
-        assert some.most == 1
+        assert await some.turns_in(0.1) == 0
+        before = list(some.by_task)
+        some.at += 10
+        await some.go_on(most=1)
+        had = [now - then for now, then in zip(some.by_task, before, strict=True)]
+        assert max(had) - min(had) <= 1
         some.way.done()
-        assert await some.turns_in(0.1) > 4
-        assert some.most == 4
+        await some.go_on(most=4)
 
 
-async def test_pauses_too_short_for_a_turn_are_none() -> None:
-    """Changes that follow each other so closely that nobody has a turn between them are one row."""
-    async with writers(alone_s=_SHORT_S) as some:
+async def test_pauses_that_are_too_short_do_not_end_a_row() -> None:
+    """However many there are, and whoever has had a turn in one of them."""
+    async with writers() as some:
         some.way.due()
-        assert await some.turns_in(0) == 0
-        turns = some.turns
-        while some.turns < turns + 20:
+        for _ in range(3):
+            some.at += 0.02
             some.way.done()
+            await some.go_on(most=4)
+            some.at += 0.09
             some.way.due()
-            await asyncio.sleep(0.01)
-        assert some.most == 1
+        await eventually(lambda: some.underway <= 1)
+        await some.go_on(most=1)
 
 
 async def test_a_change_after_a_calm_is_alone_again() -> None:
     """What held up whom before does not count, whether anybody waited or not."""
-    async with writers(alone_s=0.6) as some:
+    async with writers() as some:
         for _ in range(2):
             some.way.due()
-            assert await some.turns_in(0.35) == 0
-            turns = some.turns
+            assert await some.turns_in(0.1) == 0
+            some.at += 10
+            await some.go_on(most=1)
             some.way.done()
-            await eventually(partial(some.have_gone_on, turns))
+            some.at += 0.11
         some.way.due()
-        assert await some.turns_in(0) == 0
-    nobody = RightOfWay(some.idle, 0.6)
-    nobody.due()
-    await asyncio.sleep(0.35)
-    nobody.done()
-    nobody.due()
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.35), nobody.turn():
-            pass
+        assert await some.turns_in(0.1) == 0
+
+
+async def test_a_turn_that_hangs_keeps_nobody_for_long() -> None:
+    """It is one turn at a time of those that do not."""
+    async with writers() as some, some.way.turn():
+        some.way.due()
+        await eventually(lambda: some.underway == 0)
+        some.at += 10
+        await some.go_on(most=1)
+
+
+async def test_a_glance_takes_no_turn() -> None:
+    """It waits for a change to be alone, but neither for who has a turn nor for who waits for one."""
+    some = Writers(count=3, turn_s=30)
+    async with doing(*(some.write(number) for number in range(3))):
+        some.way.due()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await some.way.glance()
+        some.at += 10
+        await eventually(lambda: some.turns == 1)
+        async with asyncio.timeout(1):
+            await some.way.glance()
+
+
+async def test_a_steady_stream_of_changes_starves_nobody() -> None:
+    """Closer than they settle, so that each row is written at its latest: many turns between two of those passes."""
+    idle, turns, passes = asyncio.Event(), 0, 0
+    idle.set()
+    way, debounce = RightOfWay(idle), Debounce(0.1, 1.0)
+
+    async def change() -> None:
+        while True:
+            way.due()
+            debounce.poke()
+            await asyncio.sleep(0.09)
+
+    async def lane() -> None:
+        nonlocal passes
+        while True:
+            if not debounce.is_poked:
+                way.done()
+            await debounce.wait()
+            await asyncio.sleep(0.08)
+            passes += 1
+
+    async def write() -> None:
+        nonlocal turns
+        while True:
+            async with way.turn():
+                turns += 1
+                await asyncio.sleep(0.01)
+
+    async with doing(change(), lane(), *(write() for _ in range(8))):
+        await eventually(lambda: passes == 2)
+    assert turns > 60

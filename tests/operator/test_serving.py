@@ -110,6 +110,12 @@ class Asking:
         return self.metrics.registry.get_sample_value("llmroute_controller_extproc_replicas", {"state": state})
 
 
+def pauses(monkeypatch: pytest.MonkeyPatch, **seconds: float) -> None:
+    """Let it wait for so long, where it would for seconds."""
+    for name, value in seconds.items():
+        monkeypatch.setattr(f"controller.operator.serving.{name}", value)
+
+
 @asynccontextmanager
 async def asking(extprocs: Extprocs) -> AsyncIterator[Asking]:
     """One that expects revision 1."""
@@ -186,12 +192,15 @@ async def test_a_new_pod_is_asked_when_a_revision_comes(extprocs: Extprocs) -> N
         await eventually(lambda: one.serving.revision_floor() == 2, limit_s=0.3)
 
 
-async def test_after_a_failure_the_pods_are_looked_for_again(extprocs: Extprocs) -> None:
+async def test_after_a_failure_the_pods_are_looked_for_again(
+    extprocs: Extprocs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In the calm that there is otherwise, a pod that was replaced would be missed for ten seconds."""
+    pauses(monkeypatch, _CALM_S=3600.0, _STUCK_S=0.2, _PODS_S=0.2, _PODS_SOON_S=0.05)
     extprocs.add("a", 1)
     async with asking(extprocs) as one:
         await eventually(lambda: one.told == [(("a", 1),)])
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(0.1)
         extprocs.fault = Unreachable("no connection")
         one.serving.expect(1)
         one.serving.expect(2)
@@ -233,8 +242,10 @@ def test_a_page_says_what_is_served_or_is_none(body: bytes, expected: Answer) ->
     assert read_page(body) == expected
 
 
-async def test_what_cannot_be_asked_says_why(extprocs: Extprocs) -> None:
+async def test_what_cannot_be_asked_says_why(extprocs: Extprocs, monkeypatch: pytest.MonkeyPatch) -> None:
     """The words are the same each time, so that the status does not change with them."""
+    monkeypatch.setattr("controller.operator.roster._FIRST_ANSWER_S", 0.2)
+    pauses(monkeypatch, _LAGGING_S=0.05)
     extprocs.add("a", 1)
     extprocs.stop("a")
     found: list[Replica] = []
@@ -261,8 +272,11 @@ def test_pods_that_are_there_are_asked_and_those_that_take_traffic_count() -> No
     assert [(one.name, one.is_ready) for one in found] == [("0", True), ("a", False), ("d", True)]
 
 
-async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(extprocs: Extprocs) -> None:
+async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(
+    extprocs: Extprocs, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it is, is told; with the lead it is forgotten."""
+    pauses(monkeypatch, _CALM_S=0.05, _LAGGING_S=0.05, _STUCK_S=0.05, _PODS_S=0.0)
     extprocs.add("new", 1)
     async with asking(extprocs) as one:
         await eventually(lambda: one.agreed)
@@ -281,8 +295,7 @@ async def test_the_configuration_is_written_as_the_oldest_pod_reads_it(extprocs:
 
 async def test_the_last_old_pod_is_missed_soon(extprocs: Extprocs, monkeypatch: pytest.MonkeyPatch) -> None:
     """Everything may wait for it to go, so the calm in which all serve what they should is no calm."""
-    for name, seconds in (("_CALM_S", 3600.0), ("_STUCK_S", 0.05), ("_PODS_S", 0.0)):
-        monkeypatch.setattr(f"controller.operator.serving.{name}", seconds)
+    pauses(monkeypatch, _CALM_S=3600.0, _STUCK_S=0.05, _PODS_S=0.0)
     extprocs.add("new", 1)
     extprocs.add("old", 1)
     extprocs.answer("old", b'{"revision": 1}')

@@ -315,8 +315,9 @@ async def test_deleted_objects_are_let_go() -> None:
 
 
 @pytest.mark.parametrize("fault", [Unreachable("no connection"), Busy("429 slow down", 0.2), ClusterError("odd")])
-async def test_what_fails_is_tried_again(fault: ClusterError) -> None:
+async def test_what_fails_is_tried_again(fault: ClusterError, monkeypatch: pytest.MonkeyPatch) -> None:
     """A failure of the server stops the round; everything is written once it answers again."""
+    monkeypatch.setattr("controller.operator.statuses.RETRY_S", 0.1)
     async with lane(one_route(), one_backend()) as one:
         one.objects.faults = [fault]
         one.serve(1)

@@ -59,6 +59,31 @@ def test_what_is_known_already(seen: dict[str, Any], has: bool) -> None:
     assert store.has(LLM_ROUTES, seen) is has
 
 
+def test_an_answer_tells_of_what_is_known() -> None:
+    """As an event does."""
+    store = Store()
+    store.put(LLM_ROUTES, obj("a", 5))
+
+    assert store.answered(LLM_ROUTES, obj("a", 6, status={})) is Change.STATUS
+    assert store.answered(LLM_ROUTES, obj("a", 6, status={})) is Change.NONE
+    assert store.answered(LLM_ROUTES, obj("a", 8, generation=2)) is Change.CONTENT
+
+
+def test_a_late_answer_brings_nothing_back() -> None:
+    """The object was deleted, as a list or an event told, or another one of the same name is there."""
+    dropped, deleted, replaced = Store(), Store(), Store()
+    for store in (dropped, deleted, replaced):
+        store.put(LLM_ROUTES, obj("a", 5))
+    dropped.resync(LLM_ROUTES, [], 10)
+    deleted.put(LLM_ROUTES, obj("a", 7), deleted=True)
+    deleted.resync(LLM_ROUTES, [], 10)
+    replaced.resync(LLM_ROUTES, [obj("a", 8, uid="second")], 10)
+
+    for store in (dropped, deleted, replaced):
+        assert store.answered(LLM_ROUTES, obj("a", 6)) is Change.NONE
+    assert (known(dropped), known(deleted), known(replaced)) == ({}, {}, {"a": "second"})
+
+
 def test_versions_are_compared_as_numbers() -> None:
     """Version 10 is newer than version 9."""
     store = Store()

@@ -64,7 +64,7 @@ class Objects:
     def get(self, subject: Subject) -> Object | None:
         return self.objects.get(subject)
 
-    def put(self, kind: Kind, obj: Object) -> None:
+    def answered(self, kind: Kind, obj: Object) -> None:
         assert kind.name == obj["kind"]
         self.objects[subject_of(obj)] = obj
 
