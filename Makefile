@@ -8,7 +8,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PYTEST := $(BIN)/python -m pytest
-WORKERS ?= 2
+WORKERS ?= 3
 COMPILE := $(BIN)/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header
 
 help:  ## this text
@@ -17,7 +17,7 @@ help:  ## this text
 run: $(VENV)/.run  ## the gateway on this machine, with the demo provider: no key needed (ARGS="my.yaml --port 8080" for your own)
 	@exec $(BIN)/llmroute run $(or $(ARGS),--demo)
 
-test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (under a minute)
+test: $(VENV)/.dev  ## every test that needs no cluster, no network and no key (under two minutes on two cores)
 	$(PYTEST) -n $(WORKERS) --dist loadgroup --no-loadscope-reorder $(ARGS)
 
 e2e: $(VENV)/.dev  ## the long runs: the operator on a real Kubernetes control plane (built when missing), Envoy under load

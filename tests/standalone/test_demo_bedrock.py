@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import closing
 from typing import Any
 
 import boto3
@@ -47,6 +48,12 @@ def ask(text: str) -> list[dict[str, Any]]:
     return [{"role": "user", "content": [{"text": text}]}]
 
 
+def streamed(client: Any, messages: list[dict[str, Any]], **asked: object) -> list[dict[str, Any]]:
+    """The events of a stream. botocore leaves the connection of one that breaks open."""
+    with closing(client.converse_stream(modelId=MODEL, messages=messages, **asked)["stream"]) as events:
+        return list(events)
+
+
 def test_converse_answers_and_counts_in_words(client: Any) -> None:
     """Converse gives text, a stop reason and usage."""
     done = client.converse(modelId=MODEL, messages=ask("Hello there"), system=[{"text": "Be brief"}])
@@ -60,7 +67,7 @@ def test_converse_answers_and_counts_in_words(client: Any) -> None:
 def test_the_stream_gives_the_same_words_and_metadata_last(client: Any) -> None:
     """ConverseStream adds up to Converse's answer; frames and both CRCs satisfy botocore."""
     whole = client.converse(modelId=MODEL, messages=ask("Hello"))
-    events = list(client.converse_stream(modelId=MODEL, messages=ask("Hello"))["stream"])
+    events = streamed(client, ask("Hello"))
     text = "".join(e["contentBlockDelta"]["delta"]["text"] for e in events if "contentBlockDelta" in e)
 
     assert text == whole["output"]["message"]["content"][0]["text"]
@@ -72,7 +79,7 @@ def test_the_stream_gives_the_same_words_and_metadata_last(client: Any) -> None:
 def test_a_tool_is_used_and_its_result_spoken_of(client: Any) -> None:
     """Two rounds of tool use, the first one streamed."""
     tools = {"tools": [WEATHER]}
-    events = list(client.converse_stream(modelId=MODEL, messages=ask("Weather in Paris?"), toolConfig=tools)["stream"])
+    events = streamed(client, ask("Weather in Paris?"), toolConfig=tools)
     start = next(e["contentBlockStart"]["start"]["toolUse"] for e in events if "contentBlockStart" in e)
     arguments = "".join(e["contentBlockDelta"]["delta"]["toolUse"]["input"] for e in events if "contentBlockDelta" in e)
     use = {**start, "input": json.loads(arguments)}
@@ -106,7 +113,7 @@ def test_structured_output_comes_either_way(client: Any) -> None:
 def test_reasoning_is_signed_and_its_signature_checked(client: Any, altered: bool) -> None:
     """Reasoning asked for comes first, streamed with its signature, and returns unaltered or not at all."""
     fields = {"thinking": {"type": "enabled", "budget_tokens": 1024}}
-    events = client.converse_stream(modelId=MODEL, messages=ask("Why?"), additionalModelRequestFields=fields)["stream"]
+    events = streamed(client, ask("Why?"), additionalModelRequestFields=fields)
     deltas = [e["contentBlockDelta"]["delta"].get("reasoningContent", {}) for e in events if "contentBlockDelta" in e]
     text = "".join(delta.get("text", "") for delta in deltas)
     signature = next(delta["signature"] for delta in deltas if "signature" in delta)
@@ -157,8 +164,8 @@ def test_errors_come_on_demand(client: Any, status: int, kind: str) -> None:
 def test_a_stream_breaks_in_an_exception_frame_or_in_nothing(client: Any) -> None:
     """``break error`` is an exception frame, ``break end`` ends the frames early."""
     with pytest.raises(EventStreamError, match="modelStreamErrorException"):
-        list(client.converse_stream(modelId=MODEL, messages=ask("break error; words 9"))["stream"])
-    ended = list(client.converse_stream(modelId=MODEL, messages=ask("break end; words 9"))["stream"])
+        streamed(client, ask("break error; words 9"))
+    ended = streamed(client, ask("break end; words 9"))
 
     assert not [e for e in ended if "messageStop" in e]
 
