@@ -44,7 +44,7 @@ class Limits:
 
     least_s: float
     most_s: float
-    notice_s: float = 30.0
+    notice_s: float = 120.0
     signal_s: float = 15.0
 
 
@@ -108,7 +108,7 @@ class Drain:
         """After the signal: have Envoy leave, and say how that went. Takes at most the limit.
 
         It may end when nothing is under way and nothing new has come for a while: a load balancer that is slower to
-        notice than the least time still sends requests here. Who has not noticed then never will.
+        notice than the least time still sends requests here. Who has not noticed then is taken for one that never will.
         """
         limits = self._limits
         began = quiet_since = self._clock.now()
@@ -140,7 +140,7 @@ class Drain:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGTERM, then drain. Returns the exit code."""
     given = _parser().parse_args(arguments)
-    limits = Limits(given.min, max(given.min, given.max), signal_s=given.signal)
+    limits = Limits(given.min, max(given.min, given.max), given.notice, given.signal)
     drain = Drain(Envoy(*given.envoy), limits)
     # Blocked before there are threads, and waited for: a handler that sets an event can deadlock with who waits for it.
     signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
@@ -185,6 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--listen", metavar="ADDRESS:PORT", type=_place, default=("127.0.0.1", 9903), help="where /drained is")
     add("--min", metavar="SECONDS", type=float, default=10.0, help="how long Envoy goes on taking requests at least")
     add("--max", metavar="SECONDS", type=float, default=300.0, help="how long requests under way may take")
+    add("--notice", metavar="SECONDS", type=float, default=120.0, help="how long after --min newcomers may keep it")
     add("--signal", metavar="SECONDS", type=float, default=15.0, help="how much later than the hook SIGTERM may come")
     return parser
 

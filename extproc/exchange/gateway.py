@@ -38,7 +38,7 @@ class Gateway:
     withheld_headers: frozenset[str]
     auths: Mapping[str, Auth]
     callers: frozenset[str]
-    targets: Targets = field(default_factory=Targets)
+    targets: Targets = field(default_factory=Targets, init=False, compare=False, repr=False)
 
     @classmethod
     def compile(cls, config: Config) -> Self:

@@ -1,6 +1,6 @@
 """Where requests go, of one configuration: looked up once for each backend and model."""
 
-from typing import Final
+from typing import Any, Final
 
 from msgspec import Struct
 
@@ -52,8 +52,7 @@ class Targets:
             pass
         target = _target(choice, client, operation, model, stream=stream)
         if len(model) <= _MAX_KEPT_CHARS:
-            if len(self._targets) >= _KEPT:
-                self._targets.clear()
+            _make_room(self._targets)
             self._targets[key] = target
         return target
 
@@ -66,10 +65,14 @@ class Targets:
             pass
         destination = _destination(choice, target)
         if len(target.place.model) <= _MAX_KEPT_CHARS:
-            if len(self._destinations) >= _KEPT:
-                self._destinations.clear()
+            _make_room(self._destinations)
             self._destinations[key] = destination
         return destination
+
+
+def _make_room(kept: dict[Any, Any]) -> None:
+    if len(kept) >= _KEPT:
+        del kept[next(iter(kept))]
 
 
 def _target(choice: Choice, client: str, operation: str, model: str, *, stream: bool) -> Target | None:

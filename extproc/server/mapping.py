@@ -52,6 +52,8 @@ _MAX_SHORT_BYTES: Final = 2 * 1024
 #: Longer headers are not kept: long values are paths and signatures, and room is for many short ones. Names of removed
 #: headers count as well, as clients choose them.
 _MAX_KEPT_CHARS: Final = 4096
+#: Of all names in an answer's metadata: clients choose the model's.
+_MAX_NAMES_CHARS: Final = 512
 _MAX_NUMBER: Final = int(sys.float_info.max)
 _DOUBLE: Final = struct.Struct("<d")
 _SetHeaders = tuple[tuple[str, str], ...]
@@ -272,7 +274,8 @@ def _metadata(values: Mapping[str, str | int]) -> bytes:
     A number is a double there: one beyond its range, which only a broken upstream counts, is left out.
     """
     if str in map(type, values.values()):
-        return _names(tuple(values.items()))
+        size = sum(len(value) for value in values.values() if isinstance(value, str))
+        return (_names if size <= _MAX_NAMES_CHARS else _serialized)(tuple(values.items()))
     try:
         return _form(tuple(values)).filled(values.values())
     except struct.error:

@@ -53,6 +53,21 @@ def test_a_time_out_ends_all_cases() -> None:
     ]
 
 
+def _skipped(number: int) -> None:
+    assert number != 0
+    pytest.skip("not here")
+
+
+def test_a_skip_hides_no_failure() -> None:
+    """What had failed before it is told."""
+    checked: list[int] = []
+    with pytest.raises(BaseExceptionGroup) as caught:
+        _check(_skipped, checked)
+
+    assert checked == [0, 1]
+    assert caught.value.exceptions[0].__notes__ == ["in the case number 0"]
+
+
 def test_no_case_is_a_fault() -> None:
     """A glob that finds nothing would pass for ever."""
     with pytest.raises(AssertionError, match="no cases"), every_case():

@@ -59,10 +59,11 @@ def coming(until: float, stream_s: float = 0) -> Callable[[float], Requests]:
         pytest.param(under_way(20), Limits(10, 300), 20, 22, 0, id="what is under way ends"),
         pytest.param(under_way(999), Limits(10, 300), 300, 301, 1, id="what does not end keeps nobody for ever"),
         pytest.param(coming(20), Limits(10, 300), 20, 22, 0, id="the last to come is waited for"),
-        pytest.param(coming(999), Limits(10, 300), 40, 41, 0, id="who never notices is a health check"),
-        pytest.param(coming(999, 60), Limits(10, 300), 60, 61, 0, id="the same, while something is under way"),
+        pytest.param(coming(90), Limits(10, 300), 90, 92, 0, id="a load balancer that takes its time is waited for"),
+        pytest.param(coming(999), Limits(10, 300), 130, 131, 0, id="who never notices is a health check"),
+        pytest.param(coming(999, 160), Limits(10, 300), 160, 161, 0, id="the same, while something is under way"),
         pytest.param(coming(999), Limits(10, 30), 30, 31, 0, id="the same, with a limit that is lower"),
-        pytest.param(coming(999), Limits(120, 300), 150, 151, 0, id="the same, with more time to notice"),
+        pytest.param(coming(999), Limits(10, 300, 30), 40, 41, 0, id="the same, with less time to notice"),
     ],
 )
 def test_when_it_may_end(

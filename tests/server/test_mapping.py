@@ -376,6 +376,20 @@ def test_long_names_of_removed_headers_are_not_kept() -> None:
 
 
 @pytest.mark.usefixtures("nothing_kept")
+@pytest.mark.parametrize(("size", "more"), [(400, 1), (600, 0)])
+def test_long_names_of_models_are_not_kept(size: int, more: int) -> None:
+    """Names that recur are kept as they stand in metadata, and those that nobody but a prankster uses are not."""
+    event = RequestBody(b"{}", end=True)
+    write(event, Proceed())
+    before = sum(kept())
+    response = written(event, Proceed(metadata={"model": "m" * size, "route": "r"}))
+
+    fields = response.dynamic_metadata.fields["io.envoy.ai_gateway"].struct_value.fields
+    assert fields["model"].string_value == "m" * size
+    assert sum(kept()) == before + more
+
+
+@pytest.mark.usefixtures("nothing_kept")
 @pytest.mark.parametrize("auth", ["apiKey", "header", "gcp", "passthrough", "query"])
 def test_no_copy_is_kept_of_a_credential(auth: str) -> None:
     """What an upstream is shown is put into its answer each time anew, so that a token is gone when it is replaced."""

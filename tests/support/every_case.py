@@ -22,7 +22,7 @@ class _Case(AbstractContextManager[None]):
             return False
         failure.add_note(f"in the case {self._name}")
         if not isinstance(failure, Exception | pytest.fail.Exception) or str(failure).startswith(_TIMED_OUT):
-            return False  # nothing goes on after a time-out or an interrupt
+            return False  # nothing goes on after a time-out, an interrupt or a skip
         self._failures.append(failure)
         return True
 
@@ -42,7 +42,9 @@ def every_case() -> Iterator[Callable[[str], AbstractContextManager[None]]]:
 
     try:
         yield case
-    except pytest.fail.Exception as last:
+    except (pytest.fail.Exception, pytest.skip.Exception) as last:
+        if not failures and isinstance(last, pytest.skip.Exception):
+            raise
         failures.append(last)
     assert names, "there are no cases"
     if failures:

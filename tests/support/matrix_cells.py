@@ -57,9 +57,6 @@ class Cell:
 
 #: Every cell is tried, so each of them with fewer examples than one property has.
 FEW = settings(max_examples=max(1, settings.default.max_examples // 6) if settings.default else 10)
-#: One property draws the cell as well, and has some for each.
-ALL_CELLS = settings(max_examples=12 * (settings.default.max_examples if settings.default else 25))
-
 CELLS: Sequence[Cell] = tuple(Cell(client, schema) for client in CLIENTS for schema in HOSTS)
 #: Those where the client's body is written anew.
 TRANSLATING: Sequence[Cell] = tuple(
