@@ -96,12 +96,17 @@ class RightOfWay:
         self._moved.set()
 
     async def _room(self, *, is_write: bool) -> None:
-        await self._idle.wait()
+        await self._quiet()
         while wait_s := self._wait_s(is_write=is_write):
             self._moved.clear()
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._moved.wait()
+            await self._quiet()
+
+    async def _quiet(self) -> None:
+        # Whom an event wakes runs later: the next write may be under way by then.
+        while not self._idle.is_set():
             await self._idle.wait()
 
     def _wait_s(self, *, is_write: bool) -> float:
