@@ -94,10 +94,11 @@ class DataPlane:
         """For clients, without ``/v1``."""
         return f"http://127.0.0.1:{self.envoy.port}"
 
-    def until_healthy(self, processors: int) -> None:
-        """Returns when Envoy sees so many."""
+    def until_healthy(self, processors: int, *, or_more: bool = False) -> None:
+        """Returns when Envoy sees so many. ``or_more``: some that run and are no pods yet may be among them."""
+        wanted = range(processors, len(self.starter.places) + 1 if or_more else processors + 1)
         healthy = f"cluster.{EXTPROC_CLUSTER}.membership_healthy"
-        until(lambda: self.envoy.stat(healthy) == processors, f"Envoy does not see {processors} processors")
+        until(lambda: self.envoy.stat(healthy) in wanted, f"Envoy does not see {processors} processors")
 
 
 def admin_port() -> int:

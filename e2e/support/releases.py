@@ -39,7 +39,7 @@ class Fleet:
         pod.wait()
         self.stand.kubelet.set_pod(pod.name, pod.address, ready=True)
         self.stand.data.pods.append(pod)
-        self.stand.data.until_healthy(len(self.stand.data.pods))
+        self.stand.data.until_healthy(len(self.stand.data.pods), or_more=True)
 
     def end(self, pod: ExtprocPod) -> None:
         """It is being deleted, has time for its requests, and is gone."""
