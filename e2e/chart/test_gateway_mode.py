@@ -21,7 +21,7 @@ from e2e.support.stand import ask, placed, running_provider
 from e2e.support.status import until_says
 from tests.support.envoy_gateway import running_gateway_api
 from tests.support.gateway_definitions import definition, needs_definitions
-from tests.support.sdk import sdk, user
+from tests.support.sdk import sdk, until_listed, user
 from tests.support.upstreams import Upstream
 from tests.support.waiting import until
 
@@ -148,7 +148,7 @@ def answered(release: Installed, team: str, folder: Path) -> str | None:
         sdk(f"http://{_HERE}:{envoy.port}") as client,
     ):
         until(lambda: ask(envoy.port, "m").status == 200, "it is not served")
-        assert [each.id for each in client.models.list()] == ["m"]
+        until_listed(client, "m")
         return client.chat.completions.create(model="m", messages=user("hello")).choices[0].message.content
 
 

@@ -9,8 +9,7 @@ from e2e.support.accounts import make_namespace
 from e2e.support.release import Installed, routed
 from e2e.support.stand import placed, running_provider
 from e2e.support.status import until_says
-from tests.support.sdk import sdk, user
-from tests.support.waiting import until
+from tests.support.sdk import sdk, until_listed, user
 
 WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
 COMPONENTS = ("operator", "extproc", "envoy")
@@ -39,7 +38,7 @@ def url(gateway: Installed) -> Iterator[str]:
 def test_the_openai_sdk_is_answered(gateway: Installed, url: str) -> None:
     """A route that kubectl applied is served by the Service, and the gateway lists its model."""
     with sdk(url) as client:
-        assert [each.id for each in client.models.list()] == ["m"]
+        until_listed(client, "m")
         answer = client.chat.completions.create(model="m", messages=user("hello"))
     assert answer.choices[0].message.content == "one:m"
     assert {each.component for each in gateway.pods()} == set(COMPONENTS)
@@ -68,7 +67,7 @@ def test_a_namespace_that_comes_later_is_served(gateway: Installed, url: str) ->
         finally:
             for kind in ("LLMRoute", "LLMBackend"):
                 gateway.api.delete_all(kind, name)
-        until(lambda: [each.id for each in client.models.list()] == ["m"], "the route that went is still listed")
+        until_listed(client, "m")
 
 
 def test_nothing_is_refused(gateway: Installed, url: str) -> None:

@@ -4,8 +4,7 @@ from e2e.chart.conftest import NewRelease
 from e2e.support.release import SMALL, merged, routed
 from e2e.support.stand import running_provider
 from e2e.support.status import until_says
-from tests.support.sdk import sdk, user
-from tests.support.waiting import until
+from tests.support.sdk import sdk, until_listed, user
 
 WRITTEN = {"Accepted": "True", "ResolvedRefs": "True", "Programmed": "True"}
 
@@ -22,11 +21,11 @@ def test_it_answers(new_release: NewRelease) -> None:
         url = gateway.url()
         gateway.until_served(url, "m")
         with sdk(url) as client:
-            assert [each.id for each in client.models.list()] == ["m"]
+            until_listed(client, "m")
             answer = client.chat.completions.create(model="m", messages=user("hello"))
             assert answer.choices[0].message.content == "one:m"
             gateway.kubectl.apply(routed(place, model="other"))
-            until(lambda: [each.id for each in client.models.list()] == ["other"], "the change does not arrive")
+            until_listed(client, "other")
 
         assert {each.component for each in gateway.pods()} == {"operator", "envoy"}
         assert {*gateway.pods("envoy")[0].containers} == {"envoy", "drain", "extproc"}

@@ -12,6 +12,8 @@ from openai.types.chat import (
     ChatCompletionMessageParam,
 )
 
+from tests.support.waiting import until
+
 #: The demo's models: the first one's bytes pass, the others are translated.
 DEMO_MODELS = ("demo-openai", "demo-anthropic", "demo-bedrock")
 
@@ -54,3 +56,11 @@ def extra(value: ChatCompletionMessage | object, name: str) -> Any:
     """A member that the API has not and gateways add, such as ``reasoning_details``; None without it."""
     fields: dict[str, Any] = getattr(value, "model_extra", None) or {}
     return fields.get(name)
+
+
+def until_listed(client: openai.OpenAI, *models: str) -> None:
+    """Returns when every processor lists these models. One may know of a change before another; chance asks one."""
+    until(
+        lambda: all([each.id for each in client.models.list()] == [*models] for _ in range(20)),
+        f"the models are not {models}",
+    )
