@@ -12,6 +12,8 @@ from e2e.support.api import Api
 from e2e.support.control_plane import ControlPlane, running_control_plane
 from e2e.support.kubectl import Kubectl
 from e2e.support.programs import SHORTLY, NoControlPlane, Programs, building, find_programs
+from e2e.support.stand import running_provider
+from tests.support.upstreams import Upstream
 
 CRDS = Path(__file__).parents[2] / "crds"
 _NUMBERS = itertools.count(1)
@@ -51,6 +53,13 @@ def control_plane(programs: Programs) -> Iterator[ControlPlane]:
 def api(control_plane: ControlPlane) -> Api:
     """The API as somebody who may do everything."""
     return control_plane.admin
+
+
+@pytest.fixture(scope="module")
+def up() -> Iterator[Upstream]:
+    """A provider for the module's routes, which keeps what it receives."""
+    with running_provider("up") as upstream:
+        yield upstream
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 from e2e.cluster.conftest import fresh_name
 from e2e.support.control_plane import ControlPlane
 from e2e.support.secrets import forms_of, outputs, put_secret
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from tests.support.gateway import backend, route, rule
 from tests.support.plane import CHAT, chat
 from tests.support.upstreams import Upstream
@@ -22,12 +22,6 @@ def stand(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     folder, flags = tmp_path_factory.mktemp("callers"), ("--log-level", "debug")
     with running_stand(control_plane, folder, fresh_name("callers"), *flags, pods=2, log_level="debug") as stand:
         yield stand
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 def test_the_keys_of_callers(stand: Stand, namespace: str, up: Upstream) -> None:

@@ -21,7 +21,7 @@ from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import ENVOY_SECRETS
 from e2e.support.private_mount import why_no_mount
 from e2e.support.secrets import forms_of, outputs, put_secret
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from e2e.support.status import conditions, until_says
 from tests.support.authority import Authority
 from tests.support.gateway import backend, route, rule
@@ -45,12 +45,6 @@ def stand(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     name = fresh_name("certificates")
     with running_stand(control_plane, folder, name, *flags, log_level="debug", mounted=True) as stand:
         yield stand
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 @dataclass(frozen=True)

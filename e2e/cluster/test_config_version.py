@@ -16,7 +16,7 @@ from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import EXTPROC_MAP, ExtprocPod
 from e2e.support.releases import Fleet, older_release, until_version
 from e2e.support.secrets import put_secret, with_key
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from e2e.support.status import conditions, until_object, until_says
 from extproc.config.names import OLDEST_VERSION, VERSION
 from tests.support.gateway import backend, route, rule
@@ -41,12 +41,6 @@ def fleet(stand: Stand) -> Iterator[Fleet]:
     fleet = Fleet(stand)
     yield fleet
     fleet.close()
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 @pytest.fixture(autouse=True)
@@ -146,11 +140,17 @@ async def test_a_rollback_stops_at_its_first_pod(
     assert stand.ask(keyed).status == 503
 
 
-def test_silence_is_no_answer(stand: Stand, fleet: Fleet, namespace: str, up: Upstream, tmp_path: Path) -> None:
-    """An old pod that hangs still counts, as what it serves goes on being served."""
-    old, new = fleet.start("old", older_release(tmp_path / "release")), fleet.start("new")
+def admitted_both(fleet: Fleet, folder: Path) -> tuple[ExtprocPod, ExtprocPod]:
+    """A pod of the older release and one of this, which both get traffic."""
+    old, new = fleet.start("old", older_release(folder / "release")), fleet.start("new")
     fleet.admit(old)
     fleet.admit(new)
+    return old, new
+
+
+def test_silence_is_no_answer(stand: Stand, fleet: Fleet, namespace: str, up: Upstream, tmp_path: Path) -> None:
+    """An old pod that hangs still counts, as what it serves goes on being served."""
+    old, _ = admitted_both(fleet, tmp_path)
     plain, keyed, _ = apply(stand, namespace, up.port)
     until_too_old(stand, namespace)
     stand.until_settled()
@@ -168,9 +168,7 @@ def test_an_operator_that_can_ask_nobody_goes_by_what_is_written(
     stand: Stand, fleet: Fleet, namespace: str, up: Upstream, tmp_path: Path
 ) -> None:
     """It starts anew while no page answers, and says so; the version stays, and changes go on being served in it."""
-    old, new = fleet.start("old", older_release(tmp_path / "release")), fleet.start("new")
-    fleet.admit(old)
-    fleet.admit(new)
+    old, new = admitted_both(fleet, tmp_path)
     plain, keyed, _ = apply(stand, namespace, up.port)
     until_too_old(stand, namespace)
     stand.until_settled()

@@ -15,7 +15,7 @@ from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import CREDENTIALS, ENVOY_SECRETS
 from e2e.support.foreign import foreign_definition
 from e2e.support.secrets import forms_of, outputs, put_secret, with_key
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from e2e.support.status import conditions, until_says
 from tests.support.gateway import backend, route, rule
 from tests.support.load import Client, Got
@@ -32,12 +32,6 @@ def stand(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory)
     name = fresh_name("credentials")
     with running_stand(control_plane, folder, name, *flags, pods=2, log_level="debug") as stand:
         yield stand
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 @pytest.fixture(autouse=True)

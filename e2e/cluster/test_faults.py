@@ -13,7 +13,7 @@ from e2e.support.changes import changing
 from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import ENVOY_MAP, EXTPROC_MAP
 from e2e.support.operators import Operator
-from e2e.support.stand import Stand, config_maps, placed, running_provider, running_stand
+from e2e.support.stand import Stand, config_maps, placed, running_stand
 from e2e.support.status import until_says
 from e2e.support.tcp_proxy import Wire, running_wire
 from extproc.config.loader import load
@@ -35,12 +35,6 @@ def stand(control_plane: ControlPlane, wire: Wire, tmp_path_factory: pytest.Temp
     folder = tmp_path_factory.mktemp("stand")
     with running_stand(control_plane, folder, fresh_name("faults"), url=wire.url) as stand:
         yield stand
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 def test_the_api_server_is_killed(stand: Stand, namespace: str, up: Upstream, tell: Tell) -> None:

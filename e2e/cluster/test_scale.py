@@ -19,7 +19,7 @@ from e2e.support.audit import Request
 from e2e.support.control_plane import ControlPlane
 from e2e.support.data_plane import EXTPROC_MAP
 from e2e.support.kubelet import Source
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from e2e.support.status import truths
 from tests.support.gateway import backend, route, rule
 from tests.support.upstreams import Upstream
@@ -34,12 +34,6 @@ _WRITE_BUDGET_S = 0.5
 #: The budgets of the issue, for a machine that does nothing else; the tests allow for one that does.
 _MEMORY_BUDGET_BYTES = 200 * 1024 * 1024
 _SLACK = 2.0
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from e2e.cluster.conftest import fresh_name
 from e2e.conftest import Tell
 from e2e.support.control_plane import ControlPlane
 from e2e.support.kubelet import Volume
-from e2e.support.stand import Stand, placed, running_provider, running_stand
+from e2e.support.stand import Stand, placed, running_stand
 from tests.support.gateway import backend, route, rule
 from tests.support.load import Client, Got
 from tests.support.plane import chat
@@ -29,12 +29,6 @@ _LATEST_S = 2 * _DELAY_S + 3
 def stand(control_plane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stand]:
     with running_stand(control_plane, tmp_path_factory.mktemp("stand"), fresh_name("volumes"), pods=2) as stand:
         yield stand
-
-
-@pytest.fixture(scope="module")
-def up() -> Iterator[Upstream]:
-    with running_provider("up") as upstream:
-        yield upstream
 
 
 @pytest.mark.parametrize("late", ["extproc", "one of two extproc", "envoy", "all"])

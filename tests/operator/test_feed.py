@@ -2,8 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from controller.operator.watch import WatchEnded
 from tests.support.api_objects import route
 from tests.support.api_server import ApiServer, running_api_server, status
 from tests.support.readable_cluster import ReadableCluster, numbered
+from tests.support.tasks import doing
 from tests.support.waiting import eventually
 
 HELD = {"metadata": {"name": "a", "resourceVersion": "3"}}
@@ -53,19 +53,6 @@ async def stand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
         cluster = await Cluster.connect(api.kubeconfig, None, "gw")
         yield Stand(cluster, api)
         await cluster.close()
-
-
-@asynccontextmanager
-async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Tasks for the time of the context, in which none of them may end."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-        assert [task for task in tasks if task.done()] == []
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_an_answer_to_our_own_write_may_be_the_first_to_tell_of_a_change(stand: Stand) -> None:

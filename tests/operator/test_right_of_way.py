@@ -2,15 +2,15 @@
 
 import asyncio
 import selectors
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from controller.operator.debounce import Debounce
 from controller.operator.right_of_way import RightOfWay
+from tests.support.tasks import doing
 from tests.support.waiting import eventually
 
 _ALONE_S = 0.05
@@ -68,19 +68,6 @@ async def writers() -> AsyncIterator[Writers]:
     async with doing(*(made.write(number) for number in range(4))):
         await eventually(lambda: made.turns > 4)
         yield made
-
-
-@asynccontextmanager
-async def doing(*work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Tasks for the time of the context, in which none of them may end."""
-    tasks = [asyncio.create_task(each) for each in work]
-    try:
-        yield
-        assert [task for task in tasks if task.done()] == []
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_nobody_is_in_the_way_of_a_change() -> None:

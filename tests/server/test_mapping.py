@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 from google.protobuf import struct_pb2
 from hypothesis import given
@@ -21,11 +20,9 @@ from extproc.exchange.messages import (
     ResponseHeaders,
     ResponseTrailers,
 )
-from extproc.server import mapping
 from extproc.server.mapping import UnreadableMessageError, read, write
 from extproc.server.proto import extproc_pb2 as pb
 from tests.support import recorded_events as recorded
-from tests.support.credential_cells import TOKEN, Cell
 from tests.support.processor_client import message
 
 EVENTS: list[Event] = [
@@ -331,77 +328,3 @@ def test_a_number_beyond_a_double_is_left_out() -> None:
 
     fields = response.dynamic_metadata.fields["io.envoy.ai_gateway"].struct_value.fields
     assert {name: value.number_value for name, value in fields.items()} == {"output_tokens": 3.0}
-
-
-CACHES = (mapping._changes, mapping._around_value, mapping._before_body, mapping._names, mapping._form)
-
-
-def kept() -> list[int]:
-    """How much is kept of answers, of each kind."""
-    return [cache.cache_info().currsize for cache in CACHES]
-
-
-@pytest.fixture
-def nothing_kept() -> None:
-    """As in a process that has answered nobody."""
-    for cache in CACHES:
-        cache.cache_clear()
-
-
-@pytest.mark.usefixtures("nothing_kept")
-@pytest.mark.parametrize("name", ["x-request-id", "content-length", "x-long", ":path"])
-def test_answers_of_one_request_are_not_kept(name: str) -> None:
-    """Headers that no other request has leave the kept answers as they are, and are sent all the same."""
-    event = ResponseHeaders({}, end=False)
-    before: list[int] = []
-    for i in range(10, 60):
-        value = {"x-long": f"{i}" * 5000, ":path": f"/v1/x?key={i}"}.get(name, f"{i}")
-        found = common(event, written(event, Proceed(set_headers=((name, value),))))
-        assert found.header_mutation.set_headers[0].header.raw_value == value.encode()
-        before = before or kept()
-
-    assert kept() == before
-
-
-@pytest.mark.usefixtures("nothing_kept")
-def test_long_names_of_removed_headers_are_not_kept() -> None:
-    """Clients choose some of them, and would fill the memory of each worker."""
-    event = RequestBody(b"{}", end=True)
-    for i in range(5):
-        removed = (f"x-{i}{'a' * 5000}",)
-        found = common(event, written(event, Proceed((("content-type", "x"),), removed)))
-        assert tuple(found.header_mutation.remove_headers) == removed
-
-    assert sum(kept()) == 0
-
-
-@pytest.mark.usefixtures("nothing_kept")
-@pytest.mark.parametrize(("size", "more"), [(400, 1), (600, 0)])
-def test_long_names_of_models_are_not_kept(size: int, more: int) -> None:
-    """Names that recur are kept as they stand in metadata, and those that nobody but a prankster uses are not."""
-    event = RequestBody(b"{}", end=True)
-    write(event, Proceed())
-    before = sum(kept())
-    response = written(event, Proceed(metadata={"model": "m" * size, "route": "r"}))
-
-    fields = response.dynamic_metadata.fields["io.envoy.ai_gateway"].struct_value.fields
-    assert fields["model"].string_value == "m" * size
-    assert sum(kept()) == before + more
-
-
-@pytest.mark.usefixtures("nothing_kept")
-@pytest.mark.parametrize("auth", ["apiKey", "header", "gcp", "passthrough", "query"])
-def test_no_copy_is_kept_of_a_credential(auth: str) -> None:
-    """What an upstream is shown is put into its answer each time anew, so that a token is gone when it is replaced."""
-    if auth == "query":
-        action, key = Proceed(((":path", f"/v1/models?key={TOKEN.value}"), ("x", "y"))), TOKEN.value
-    else:
-        made = Cell(auth, "passed", TOKEN, {"authorization": "", "x-api-key": "of the client"}).action
-        assert isinstance(made, Proceed)
-        action, key = made, "of the client" if auth == "passthrough" else TOKEN.value
-    other = tuple((name, value.replace(key, "z" * len(key))) for name, value in action.set_headers)
-    write(RequestBody(b"", end=True), msgspec.structs.replace(action, set_headers=other))
-    before = kept()
-
-    assert key.encode() in write(RequestBody(b"", end=True), action)
-    assert kept() == before
